@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Set-up, then the tests. Arguments go to pytest: bash launch/test.sh tests/unit -x
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash launch/setup.sh
+export PATH="$PWD/.venv/bin:$PATH"
+ruff check lingualift_ds launch tests setup.py
+exec python -m pytest "$@"

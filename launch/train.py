@@ -1,0 +1,14 @@
+"""Train one stage of LinguaLIFT.
+
+    deepspeed launch/train.py --stage 1 [--config launch/recipes/NAME.yaml] [--resume auto|must|never] \
+        [key.path=value ...]
+
+The same under torchrun, srun (one task per GPU) or plain python (one process).
+"""
+
+import sys
+
+from lingualift_ds.cli.train import main
+
+if __name__ == "__main__":
+    sys.exit(main())

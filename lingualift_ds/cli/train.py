@@ -1,0 +1,53 @@
+"""`launch/train.py`: train one stage, under deepspeed, torchrun, srun or plain python."""
+
+import argparse
+import os
+
+from lingualift_ds.cli.errors import run_command
+from lingualift_ds.config.load import load_config
+from lingualift_ds.log import rank
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The arguments; `--local_rank` is what DeepSpeed's launcher adds, and is read from the environment."""
+    parser = argparse.ArgumentParser(prog="launch/train.py", description=__doc__)
+    parser.add_argument("--stage", required=True, help="1 (language-align) or 2 (task-transfer)")
+    parser.add_argument("--config", help="a recipe; without one, the embedded miniature, built where it is absent")
+    parser.add_argument("--resume", default="auto", choices=("auto", "must", "never"))
+    parser.add_argument("--traceback", action="store_true", help="show where an error was raised")
+    parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings that override the recipe")
+    return parser.parse_intermixed_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, check, build, fit. Returns the exit code."""
+    arguments = parse(argv)
+    return run_command(lambda: _train(arguments), arguments.traceback)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from lingualift_ds.train.stages import find_stage
+
+    stage = find_stage(arguments.stage)
+    path = arguments.config or _miniature()
+    config = load_config(path, arguments.overrides)
+    _choose_threads()
+    from lingualift_ds.train.run import run_stage
+
+    run_stage(config, stage, arguments.resume, str(path))
+
+
+def _miniature() -> str:
+    """The recipe of the embedded miniature in runs/miniature, built by one process while the others wait."""
+    from lingualift_ds.miniature.build import ensure_miniature
+
+    return str(ensure_miniature(builds=rank() == 0))
+
+
+def _choose_threads() -> None:
+    """Share the cores among the local processes, unless the user said otherwise: without a GPU, ranks that each
+    take all cores slow each other down."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or 1)
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // local))

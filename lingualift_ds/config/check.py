@@ -1,0 +1,91 @@
+"""Checks across keys that need no torch: what the schema's types cannot say. All problems at once."""
+
+from pathlib import Path
+
+from lingualift_ds.config.schema import GROUPS, Config, StageConfig
+from lingualift_ds.errors import ConfigError
+
+
+def check_config(config: Config, stage: int, source: str = "config") -> None:
+    """Raise ConfigError with every contradiction, impossible number and missing file of the given stage."""
+    settings = config.stage(stage)
+    key = f"stage{stage}"
+    problems = [*_model_problems(config), *_number_problems(settings, key), *_file_problems(settings, key)]
+    trained = settings.train
+    if trained is not None:
+        if not trained:
+            problems.append(f"{key}.train: empty, nothing would be trained; choose from {', '.join(GROUPS)}")
+        if config.model.encoder is None and set(trained) - {"llm"}:
+            problems.append(f"{key}.train: {', '.join(trained)}, but model.encoder is null: only llm can be trained")
+    if config.model.encoder is None and stage == 1:
+        problems.append("model.encoder: null, but stage 1 trains the alignment layer, which needs an encoder")
+    for name in settings.optimizer.groups:
+        if name not in GROUPS:
+            problems.append(f"{key}.optimizer.groups.{name}: no such group; choose from {', '.join(GROUPS)}")
+        elif trained is not None and name not in trained:
+            problems.append(f"{key}.optimizer.groups.{name}: has settings, but {key}.train does not train it")
+    if problems:
+        raise ConfigError(*[f"{source}: {p}" for p in problems])
+
+
+def _model_problems(config: Config) -> list[str]:
+    model, problems = config.model, []
+    for name in ("encoder_max_tokens", "llm_max_tokens"):
+        if getattr(model, name) < 8:
+            problems.append(f"model.{name}: {getattr(model, name)}, must be at least 8 tokens")
+    if model.alignment.latents < 1:
+        problems.append(f"model.alignment.latents: {model.alignment.latents}, must be at least 1")
+    for name in ("encoder", "llm"):
+        value = getattr(model, name)
+        if value is not None and _looks_local(value) and not Path(value).is_dir():
+            problems.append(f"model.{name}: no such folder: {value}")
+    return problems
+
+
+def _looks_local(name: str) -> bool:
+    """Hub names are NAME or OWNER/NAME; anything with another slash, or a leading dot, is a path."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.startswith("runs/")
+
+
+def _number_problems(settings: StageConfig, key: str) -> list[str]:
+    optimizer = settings.optimizer
+    at_least = [
+        ("batch.samples", settings.batch.samples, 1),
+        ("batch.micro_samples", settings.batch.micro_samples, 1),
+        ("epochs", settings.epochs, 1),
+        ("steps", settings.steps if settings.steps is not None else 1, 1),
+        ("data.limit", settings.data.limit if settings.data.limit is not None else 1, 1),
+        ("checkpoint.every", settings.checkpoint.every, 0),
+        ("checkpoint.keep_last", settings.checkpoint.keep_last, 1),
+        ("heldout_every", settings.heldout_every, 0),
+        ("optimizer.weight_decay", optimizer.weight_decay, 0),
+        ("optimizer.clip", optimizer.clip, 0),
+    ]
+    problems = [f"{key}.{n}: {value}, must be at least {low}" for n, value, low in at_least if value < low]
+    if not optimizer.lr > 0:
+        problems.append(f"{key}.optimizer.lr: {optimizer.lr}, must be above 0")
+    if not 0 <= optimizer.warmup_ratio < 1:
+        problems.append(f"{key}.optimizer.warmup_ratio: {optimizer.warmup_ratio}, must be from 0 to below 1")
+    if not all(0 <= b < 1 for b in optimizer.betas):
+        problems.append(f"{key}.optimizer.betas: {list(optimizer.betas)}, each must be from 0 to below 1")
+    if settings.batch.micro_samples > settings.batch.samples:
+        problems.append(
+            f"{key}.batch: micro_samples {settings.batch.micro_samples} is more than samples "
+            f"{settings.batch.samples}, the batch of all ranks together"
+        )
+    return problems
+
+
+def _file_problems(settings: StageConfig, key: str) -> list[str]:
+    problems = []
+    if not settings.data.train:
+        problems.append(f"{key}.data.train: missing; name at least one JSON lines file")
+    for name in ("train", "heldout"):
+        for path in getattr(settings.data, name):
+            if not Path(path).is_file():
+                problems.append(f"{key}.data.{name}: no such file: {path}")
+            elif Path(path).stat().st_size == 0:
+                problems.append(f"{key}.data.{name}: the file is empty: {path}")
+    if not settings.deepspeed:
+        problems.append(f"{key}.deepspeed: missing; name a DeepSpeed JSON, such as ds_configs/{key}_zero3.json")
+    return problems

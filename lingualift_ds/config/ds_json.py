@@ -1,0 +1,121 @@
+"""DeepSpeed's JSON: what is DeepSpeed's stays there, the rest is filled in from the run config.
+
+No "auto" is left to chance, and a key that contradicts the run config is an error that shows both.
+"""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from lingualift_ds.config.batch import BatchPlan
+from lingualift_ds.config.schema import ModelConfig, RunConfig, StageConfig
+from lingualift_ds.errors import ConfigError
+
+_ROOT = Path(__file__).parents[2]
+_FOREIGN = {
+    "optimizer": "set it under `optimizer` of the stage",
+    "scheduler": "set it as `optimizer.schedule` of the stage",
+    "tensorboard": "set run.monitors",
+    "wandb": "set run.monitors",
+    "csv_monitor": "set run.monitors",
+    "activation_checkpointing": "set model.activation_checkpointing",
+}
+
+
+def find_ds_json(name: str) -> Path:
+    """The file a stage names: as given, or in the repository's own folder. Raises ConfigError."""
+    for path in (Path(name), _ROOT / name):
+        if path.is_file():
+            return path
+    here = sorted(str(p.relative_to(_ROOT)) for p in (_ROOT / "ds_configs").glob("*.json"))
+    raise ConfigError(f"deepspeed: no such file: {name}; there are: {', '.join(here) or 'none'}")
+
+
+def build_ds_config(
+    run: RunConfig, model: ModelConfig, stage: StageConfig, batch: BatchPlan, monitor_folder: Path
+) -> dict[str, Any]:
+    """The whole DeepSpeed config of a stage, every value stated.
+
+    Raises ConfigError: unreadable JSON, "auto" where the run config has no say, a contradiction.
+    """
+    path = find_ds_json(stage.deepspeed)
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: holds no JSON object")
+    problems = [f"{path}: {key}: does not belong here; {say}" for key, say in _FOREIGN.items() if key in given]
+    filled = copy.deepcopy(given)
+    for key, value in _owned_values(model, stage, batch).items():
+        found = _get(filled, key)
+        if found not in (None, "auto") and found != value:
+            problems.append(f"{path}: {key} is {found}, but the run config says {value}; remove it from the JSON")
+        _set(filled, key, value)
+    problems += [f'{path}: {key}: "auto" has nothing to follow; state a value' for key in _autos(filled)]
+    level = filled.get("zero_optimization", {}).get("stage", 0)
+    if level not in (0, 1, 2, 3):
+        problems.append(f"{path}: zero_optimization.stage is {level}, must be 0, 1, 2 or 3")
+    if problems:
+        raise ConfigError(*problems)
+    filled.update(_monitor_section(run, monitor_folder))
+    filled.setdefault("zero_allow_untested_optimizer", True)
+    filled.setdefault("steps_per_print", 2**31 - 1)
+    return filled
+
+
+def zero_level(ds_config: dict[str, Any]) -> int:
+    """The ZeRO stage, 0 to 3."""
+    return ds_config.get("zero_optimization", {}).get("stage", 0)
+
+
+def offloads_optimizer(ds_config: dict[str, Any]) -> bool:
+    """Whether optimizer state lives on the CPU or on NVMe."""
+    return _get(ds_config, "zero_optimization.offload_optimizer.device") in ("cpu", "nvme")
+
+
+def _owned_values(model: ModelConfig, stage: StageConfig, batch: BatchPlan) -> dict[str, Any]:
+    return {
+        "train_batch_size": batch.samples,
+        "train_micro_batch_size_per_gpu": batch.micro_samples,
+        "gradient_accumulation_steps": batch.accumulation,
+        "gradient_clipping": stage.optimizer.clip,
+        "bf16.enabled": model.precision == "bf16",
+        "fp16.enabled": model.precision == "fp16",
+    }
+
+
+def _monitor_section(run: RunConfig, folder: Path) -> dict[str, Any]:
+    names = {"tensorboard": "tensorboard", "csv": "csv_monitor", "wandb": "wandb"}
+    section: dict[str, Any] = {}
+    for monitor in run.monitors:
+        section[names[monitor]] = {"enabled": True}
+        if monitor == "wandb":
+            section["wandb"]["project"] = "lingualift_ds"
+        else:
+            section[names[monitor]] |= {"output_path": str(folder), "job_name": monitor}
+    return section
+
+
+def _get(values: dict, key: str) -> Any:
+    for name in key.split("."):
+        if not isinstance(values, dict) or name not in values:
+            return None
+        values = values[name]
+    return values
+
+
+def _set(values: dict, key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for name in parents:
+        values = values.setdefault(name, {})
+    values[last] = value
+
+
+def _autos(values: Any, where: str = "") -> list[str]:
+    if values == "auto":
+        return [where]
+    if isinstance(values, dict):
+        return [found for k, v in values.items() for found in _autos(v, f"{where}.{k}".lstrip("."))]
+    return []

@@ -1,0 +1,32 @@
+"""What the data room and the model room must agree on, stated once, below both of them.
+
+The data room leaves a gap in the LLM's input as long as the alignment kind's soft prompt; the model room fills
+it. The data room marks positions that predict nothing; the model room leaves them out of the loss.
+"""
+
+from dataclasses import dataclass
+
+from lingualift_ds.config.schema import AlignmentConfig
+
+IGNORE = -100
+"""The target of a position that predicts nothing; torch's default `ignore_index`."""
+
+
+@dataclass(frozen=True)
+class PromptLayout:
+    """Rows of a soft prompt: `begin` boundaries, then one row per encoder token (or `latents`), then `end` ones."""
+
+    begin: int
+    end: int
+    latents: int | None = None
+
+    def length(self, encoder_tokens: int) -> int:
+        """Soft-prompt rows for a text of `encoder_tokens` tokens."""
+        return self.begin + (self.latents or encoder_tokens) + self.end
+
+
+def prompt_layout(alignment: AlignmentConfig) -> PromptLayout:
+    """The layout of an alignment kind: linear and latent have an end boundary, ffn has both (method, docs/)."""
+    if alignment.kind == "ffn":
+        return PromptLayout(begin=1, end=1)
+    return PromptLayout(begin=0, end=1, latents=alignment.latents if alignment.kind == "latent" else None)

@@ -1,0 +1,175 @@
+"""Parse: YAML and `key.path=value` overrides to a frozen Config, with every problem reported at once."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, Union
+
+import yaml
+
+from lingualift_ds.config.schema import Config
+from lingualift_ds.errors import ConfigError
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice (PyYAML keeps the last one silently)."""
+
+
+def _mapping_of_unique_keys(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict:
+    mapping: dict = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in mapping:
+            raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+        mapping[key] = loader.construct_object(value_node, deep=True)
+    return mapping
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_of_unique_keys)
+
+
+def load_config(path: Path | str, overrides: typing.Sequence[str] = ()) -> Config:
+    """The config in a YAML file, with overrides such as `stage1.optimizer.lr=1e-3` applied.
+
+    Raises ConfigError: no such file, not YAML, unknown keys (with the nearest valid one), wrong types,
+    missing keys: all of them at once.
+    """
+    values = _read_yaml(Path(path))
+    problems: list[str] = []
+    for override in overrides:
+        _apply_override(values, override, problems)
+    config = _build(Config, values, "", problems)
+    if problems:
+        raise ConfigError(*[f"{path}: {p}" for p in problems])
+    return config
+
+
+def to_dict(config: Any) -> Any:
+    """A config as plain dicts, lists and scalars, in the order of the schema."""
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, (tuple, list)):
+        return [to_dict(v) for v in config]
+    if isinstance(config, dict):
+        return {k: to_dict(v) for k, v in config.items()}
+    return config
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML; `load_config` of it gives an equal config."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: Path) -> dict:
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        hint = f"; in {path.parent}: {', '.join(near)}" if near else ""
+        raise ConfigError(f"{path}: no such config file{hint}")
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds {_kind(values)}, expected keys such as `model:` and `stage1:`")
+    return values
+
+
+def _apply_override(values: dict, override: str, problems: list[str]) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        problems.append(f"override {override!r}: expected key.path=value, such as stage1.optimizer.lr=1e-3")
+        return
+    try:
+        value = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError:
+        problems.append(f"override {override!r}: the value is not valid YAML")
+        return
+    at = values
+    *parents, last = key.split(".")
+    for name in parents:
+        if at.get(name) is None:
+            at[name] = {}
+        at = at[name]
+        if not isinstance(at, dict):
+            problems.append(f"override {override!r}: {name} holds no keys")
+            return
+    at[last] = value
+
+
+def _build(kind: type, values: Any, where: str, problems: list[str]) -> Any:
+    """An instance of a dataclass from a dict; problems are appended, and None returned where it cannot be."""
+    if not isinstance(values, dict):
+        problems.append(f"{where}: expected keys, found {_kind(values)}")
+        return None
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
+            say = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(fields)}"
+            problems.append(f"{where}{key}: unknown key; {say}")
+    arguments = {}
+    for name, spec in fields.items():
+        if name in values:
+            arguments[name] = _convert(hints[name], values[name], f"{where}{name}", problems)
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            problems.append(f"{where}{name}: missing; it has no default")
+            arguments[name] = None
+    return kind(**arguments)
+
+
+def _convert(hint: Any, value: Any, where: str, problems: list[str]) -> Any:
+    """`value` as the type a field states, or a problem. YAML reads 6e-4 as text: numbers in text are taken."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, {} if value is None else value, where + ".", problems)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where, problems)
+    if origin is Literal:
+        if value not in args or isinstance(value, bool):
+            problems.append(f"{where}: {value!r} is not one of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        return _convert_tuple(args, value, where, problems)
+    if origin is dict:
+        if not isinstance(value, dict):
+            problems.append(f"{where}: expected keys, found {_kind(value)}")
+            return {}
+        return {k: _convert(args[1], v, f"{where}.{k}", problems) for k, v in value.items()}
+    return _convert_scalar(hint, value, where, problems)
+
+
+def _convert_tuple(args: tuple, value: Any, where: str, problems: list[str]) -> tuple:
+    if isinstance(value, str) and args[0] is str:
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        problems.append(f"{where}: expected a list, found {_kind(value)}")
+        return ()
+    if args[-1] is not Ellipsis and len(value) != len(args):
+        problems.append(f"{where}: expected {len(args)} values, found {len(value)}")
+        return tuple(value)
+    return tuple(_convert(args[0], v, f"{where}[{i}]", problems) for i, v in enumerate(value))
+
+
+def _convert_scalar(hint: type, value: Any, where: str, problems: list[str]) -> Any:
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    elif hint is str and isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)
+    elif type(value) is hint:
+        return value
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+    problems.append(f"{where}: expected {wanted}, found {_kind(value)} {value!r}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "keys", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "a switch"}
+    return "nothing" if value is None else names.get(type(value), type(value).__name__)

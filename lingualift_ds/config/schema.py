@@ -1,0 +1,173 @@
+"""Every setting of a run, typed and frozen. The string under a field is its documentation.
+
+Units stand in the documentation: steps are optimizer steps, tokens are the tokenizer's, samples are rows.
+Paths are relative to the folder the command is started from.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+GROUPS = ("encoder", "alignment", "llm")
+"""The freezing groups: every parameter of the bridged model belongs to exactly one."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where the run lives and what makes it reproducible."""
+
+    output: str = "runs/default"
+    """Run folder: stage 1 writes OUTPUT/stage1, stage 2 reads it and writes OUTPUT/stage2."""
+    seed: int = 0
+    """Seed of initial weights, data order and dropout."""
+    monitors: tuple[Literal["tensorboard", "csv", "wandb"], ...] = ()
+    """DeepSpeed monitors to feed, besides metrics.jsonl; their files go to OUTPUT/stageN/monitor."""
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    """The language alignment layer between encoder and LLM (LinguaLIFT, section 3)."""
+
+    kind: Literal["linear", "ffn", "latent"] = "ffn"
+    """linear: one Linear and an end boundary. ffn: two Linears with GELU between and both boundaries.
+    latent: a Perceiver resampler and an end boundary."""
+    latents: int = 64
+    """Soft-prompt tokens per text of kind `latent`; the other kinds give one per encoder token."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is bridged. Each model is a local folder or a hub name."""
+
+    llm: str
+    """The English-centric LLM: any AutoModelForCausalLM."""
+    encoder: str | None = None
+    """The multilingual encoder: T5, mT5, umT5, BERT, XLM-R, M2M100 or NLLB kinds. null: text only."""
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    """The alignment layer."""
+    encoder_max_tokens: int = 1024
+    """Longest encoder input, in tokens; longer texts are cut at the end and counted."""
+    llm_max_tokens: int = 1280
+    """Longest LLM input, soft prompt, instruction and target together, in tokens."""
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Dtype of weights and activations. bf16 and fp16 keep fp32 master weights in the optimizer."""
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    """Attention of the LLM. auto: flash_attention_2 where it imports on a GPU, else sdpa."""
+    activation_checkpointing: bool = False
+    """Recompute the LLM's layers in the backward pass (non-reentrant): less memory, a third more time."""
+    whitespace_tokens: bool = True
+    """Let encoder tokenizers that drop newlines and runs of spaces (T5's) keep them as tokens of their own."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The rows a stage reads."""
+
+    train: tuple[str, ...] = ()
+    """Training files: JSON lines, one record a line."""
+    heldout: tuple[str, ...] = ()
+    """Held-out files of the same shape: their loss is measured during training, per language."""
+    shape: Literal["auto", "records", "gsm8k", "metamath", "alpaca"] = "auto"
+    """Shape of the rows. auto: found from the keys of each file's first row."""
+    instruction: str | None = None
+    """Instruction for rows that carry none; null: the stage's own."""
+    limit: int | None = None
+    """Use only the first rows of the training data, in rows; null: all."""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """The batch of one optimizer step, over all ranks: samples = ranks x micro_samples x accumulation."""
+
+    samples: int = 64
+    """Global batch, in samples."""
+    micro_samples: int = 8
+    """Micro-batch of one rank and one forward pass, in samples."""
+
+
+@dataclass(frozen=True)
+class GroupConfig:
+    """Settings of one freezing group that differ from the stage's optimizer settings."""
+
+    lr: float | None = None
+    """Peak learning rate of this group; null: the stage's."""
+    weight_decay: float | None = None
+    """Weight decay of this group; null: the stage's."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW and its schedule."""
+
+    lr: float = 1e-4
+    """Peak learning rate."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay; biases, norms and boundary vectors (one dimension) get none."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of AdamW's two moments."""
+    eps: float = 1e-8
+    """AdamW's epsilon."""
+    clip: float = 1.0
+    """Largest norm of the gradient over all ranks; 0: no clipping."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """Learning rate after warm-up: constant, or falling to 0 at the last step."""
+    warmup_ratio: float = 0.0
+    """Share of all steps in which the learning rate rises linearly from 0."""
+    implementation: Literal["auto", "torch", "deepspeed"] = "auto"
+    """auto: torch's fused AdamW; DeepSpeed's CPUAdam where the optimizer is offloaded to the CPU."""
+    groups: dict[str, GroupConfig] = field(default_factory=dict)
+    """Settings per freezing group: encoder, alignment or llm."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When training is saved."""
+
+    every: int = 500
+    """Steps between checkpoints; 0: only at the end."""
+    keep_last: int = 2
+    """How many of the newest checkpoints are kept."""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of training."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """What it reads."""
+    train: tuple[Literal["encoder", "alignment", "llm"], ...] | None = None
+    """Freezing groups that are trained; null: the stage's own (1: alignment, 2: llm)."""
+    start_from: str = "auto"
+    """Where the alignment layer comes from. auto: stage 1 starts fresh, stage 2 takes OUTPUT/stage1/artefact;
+    scratch: a fresh layer; or the path of an artefact."""
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    """The global batch."""
+    epochs: int = 1
+    """Passes over the training data; every sample is seen once in each."""
+    steps: int | None = None
+    """Stop after this many steps, whatever `epochs` says; null: at the end of the epochs."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """AdamW and its schedule."""
+    deepspeed: str = ""
+    """DeepSpeed's JSON: sharding, offload, buckets. What stands in this config must not contradict it."""
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """When training is saved."""
+    heldout_every: int = 0
+    """Steps between measurements of the held-out loss; 0: at the end only."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run: one model, two stages."""
+
+    model: ModelConfig
+    """What is bridged."""
+    run: RunConfig = field(default_factory=RunConfig)
+    """Where the run lives."""
+    stage1: StageConfig = field(default_factory=StageConfig)
+    """Stage I, language-align."""
+    stage2: StageConfig = field(default_factory=StageConfig)
+    """Stage II, task-transfer."""
+
+    def stage(self, number: int) -> StageConfig:
+        """The settings of stage 1 or 2."""
+        return self.stage1 if number == 1 else self.stage2

@@ -1,0 +1,71 @@
+"""Rows of training data: our own records and the shapes users already have (GSM8K, MetaMathQA, Alpaca)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lingualift_ds.data.jsonl import read_jsonl
+from lingualift_ds.data.languages import LANGUAGES
+from lingualift_ds.errors import DataError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sample: `text` goes to the encoder, `instruction` and `target` to the LLM."""
+
+    id: str
+    text: str
+    instruction: str
+    target: str
+    language: str
+
+
+SHAPES = {
+    "records": ("text", "target"),
+    "gsm8k": ("question", "answer"),
+    "metamath": ("query", "response"),
+    "alpaca": ("instruction", "output"),
+}
+"""Shape: (key of the text, key of the target). Rows may carry more keys; the first row decides."""
+
+
+def read_records(path: Path | str, shape: str, instruction: str) -> Iterator[Record]:
+    """The records of one JSON lines file.
+
+    `shape` is a key of SHAPES or "auto"; `instruction` serves rows that carry none, and {language} in it is the
+    English name of the row's language. Raises DataError naming
+    file and line: bad JSON, a shape that cannot be told, a missing or wrong-typed key. A row whose target is
+    empty is yielded as it is: whoever counts dropped rows counts it.
+    """
+    chosen = None if shape == "auto" else shape
+    for line, row in read_jsonl(path):
+        chosen = chosen or _shape_of(row, f"{path}:{line}")
+        text_key, target_key = SHAPES[chosen]
+        for key in (text_key, target_key):
+            if not isinstance(row.get(key), str):
+                found = "missing" if key not in row else f"not text but {type(row[key]).__name__}"
+                raise DataError(f"{path}:{line}: {key!r} is {found}; a row of shape {chosen} needs text there")
+        text, target, told = row[text_key], row[target_key], row.get("instruction")
+        if chosen == "gsm8k":
+            target = _plain_gsm8k(target)
+        if chosen == "alpaca":
+            text, told = "\n".join(filter(None, [text, row.get("input")])), None
+        language = str(row.get("language", "en"))
+        if not isinstance(told, str):
+            told = instruction.replace("{language}", LANGUAGES.get(language, language))
+        yield Record(str(row.get("id", f"{Path(path).name}:{line}")), text, told, target.strip(), language)
+
+
+def _shape_of(row: dict, where: str) -> str:
+    for shape, keys in SHAPES.items():
+        if all(key in row for key in keys):
+            return shape
+    known = "; ".join(f"{shape}: {' and '.join(keys)}" for shape, keys in SHAPES.items())
+    raise DataError(f"{where}: has the keys {', '.join(row) or 'none'}; expected one of: {known}")
+
+
+def _plain_gsm8k(answer: str) -> str:
+    """GSM8K's worked answer without calculator marks, its last line `#### N` as `The answer is N`."""
+    answer = re.sub(r"<<[^>]*>>", "", answer)
+    return re.sub(r"\n?#### *(.+?)\s*$", r"\nThe answer is \1", answer)

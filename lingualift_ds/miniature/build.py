@@ -1,0 +1,156 @@
+"""Builds the miniature: data, stand-ins in Hugging Face format, and the recipe that trains both stages on them.
+
+DIR/lexicons/en-XX.txt            word lists
+DIR/data/stage1.jsonl             code-switched sentences; stage1_heldout.jsonl beside it
+DIR/data/stage2.jsonl             English problems; stage2_heldout.jsonl in all languages
+DIR/questions/XX.jsonl            held-out problems to evaluate on, the same in every language
+DIR/models/encoder, DIR/models/llm
+DIR/recipe.yaml                   written last: where it is, the miniature is whole
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from lingualift_ds.data.codeswitch import make_stage1_records
+from lingualift_ds.data.jsonl import write_jsonl
+from lingualift_ds.data.lexicon import find_lexicons, read_lexicon
+from lingualift_ds.errors import DataError
+from lingualift_ds.log import get_logger
+from lingualift_ds.miniature.problems import held_out_records, stage1_sentences, stage2_records
+from lingualift_ds.miniature.world import LANGUAGES
+
+logger = get_logger(__name__)
+
+DEFAULT = Path("runs/miniature")
+SENTENCES = 25_600
+"""Stage I sentences: one epoch."""
+PROBLEMS = 28_800
+"""Stage II problems: one epoch."""
+QUESTIONS = 200
+"""Held-out problems a language."""
+
+
+def ensure_miniature(builds: bool) -> Path:
+    """The recipe of the default miniature. Among the ranks of a launch one builds it, the others wait."""
+    recipe = DEFAULT / "recipe.yaml"
+    if builds and not recipe.is_file():
+        logger.info("no --config: building the embedded miniature in %s first (about 3 minutes)", DEFAULT)
+        build_miniature(DEFAULT, seed=0)
+    while not recipe.is_file():
+        time.sleep(0.5)
+    return recipe
+
+
+def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
+    """Build everything in `output`, or leave a whole miniature of the same seed as it is; returns the recipe.
+
+    Raises DataError: another miniature there, or a folder that cannot be written.
+    """
+    recipe = output / "recipe.yaml"
+    wanted = make_recipe(output, seed)
+    if recipe.is_file():
+        if yaml.safe_load(recipe.read_text(encoding="utf-8"))["run"]["seed"] != seed:
+            raise DataError(f"{output}: holds a miniature of another seed; choose another --output")
+        logger.info("miniature found in %s", output)
+        return recipe
+    try:
+        (output / "lexicons").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{output}: cannot be written: {error.strerror}") from None
+    processes = _start_pretraining(output, seed, steps=None if pretrain else 0)
+    try:
+        write_data(output, seed)
+        _wait(processes)
+    finally:
+        for process in processes.values():
+            process.kill()
+    aside = recipe.with_suffix(".tmp")
+    aside.write_text(yaml.safe_dump(wanted, sort_keys=False), encoding="utf-8")
+    os.replace(aside, recipe)
+    return recipe
+
+
+def write_data(output: Path, seed: int, sentences: int = SENTENCES, problems: int = PROBLEMS) -> None:
+    """Lexicons, training data of both stages, held-out data and questions."""
+    for resource in files("lingualift_ds.miniature").joinpath("lexicons").iterdir():
+        if resource.name.endswith(".txt"):
+            (output / "lexicons" / resource.name).write_text(resource.read_text(encoding="utf-8"), encoding="utf-8")
+    rows = stage1_sentences(sentences + 240, seed)
+    write_jsonl(output / "data/stage1.jsonl", _switched(rows[:sentences], output, seed))
+    write_jsonl(output / "data/stage1_heldout.jsonl", _switched(rows[sentences:], output, seed))
+    write_jsonl(output / "data/stage2.jsonl", stage2_records(problems, seed))
+    for language in LANGUAGES:
+        write_jsonl(output / f"questions/{language}.jsonl", held_out_records(language, QUESTIONS, seed))
+    # Other held-out problems than the questions, so that nobody picks a checkpoint by what it is judged on.
+    heldout = [r for language in LANGUAGES for r in held_out_records(language, 32, seed + 1_000_000)]
+    write_jsonl(output / "data/stage2_heldout.jsonl", heldout)
+
+
+def make_recipe(output: Path, seed: int) -> dict:
+    """The recipe, as any user would write one. Settings were found on seeds 0 to 2, not on one."""
+
+    def stage(number: int, lr: float, weight_decay: float) -> dict:
+        return {
+            "data": {
+                "train": [str(output / f"data/stage{number}.jsonl")],
+                "heldout": [str(output / f"data/stage{number}_heldout.jsonl")],
+            },
+            "batch": {"samples": 64, "micro_samples": 32},
+            "epochs": 1,
+            "optimizer": {
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "betas": [0.9, 0.98],
+                "schedule": "cosine",
+                "warmup_ratio": 0.05,
+            },
+            "deepspeed": f"ds_configs/stage{number}_zero3.json",
+            "checkpoint": {"every": 200, "keep_last": 1},
+            "heldout_every": 100,
+        }
+
+    return {
+        "run": {"output": str(output / "run"), "seed": seed},
+        "model": {
+            "encoder": str(output / "models/encoder"),
+            "llm": str(output / "models/llm"),
+            "encoder_max_tokens": 128,
+            "llm_max_tokens": 256,
+            "precision": "fp32",
+        },
+        "stage1": stage(1, lr=3e-3, weight_decay=0.0),
+        "stage2": stage(2, lr=1e-3, weight_decay=0.01),
+    }
+
+
+def _switched(rows: list[dict], output: Path, seed: int) -> Iterator[dict]:
+    found = find_lexicons(output / "lexicons", [code for code in LANGUAGES if code != "en"])
+    lexicons = {code: read_lexicon(path, code) for code, path in found.items()}
+    return make_stage1_records(((r["id"], r["text"]) for r in rows), lexicons, (0.3, 1.0), seed)
+
+
+def _start_pretraining(output: Path, seed: int, steps: int | None) -> dict[str, subprocess.Popen]:
+    """Both stand-ins side by side, a process and a core each."""
+    processes = {}
+    for name in ("encoder", "llm"):
+        command = [sys.executable, "-m", "lingualift_ds.miniature.standins", name]
+        command += ["--output", str(output / "models" / name), "--seed", str(seed)]
+        command += [] if steps is None else ["--steps", str(steps)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            environment.pop(key, None)
+        processes[name] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    return processes
+
+
+def _wait(processes: dict[str, subprocess.Popen]) -> None:
+    for name, process in processes.items():
+        if process.wait() != 0:
+            raise DataError(f"the miniature's {name} could not be trained (exit code {process.returncode}, see above)")

@@ -1,0 +1,219 @@
+"""The quickstart: miniature, both stages, two arms to compare with, evaluation, a table and two pictures.
+
+Every part is a command of the toolkit that a user could type; a part that is done is not done again.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from lingualift_ds.errors import LaunchError
+from lingualift_ds.log import duration, get_logger
+from lingualift_ds.miniature.build import QUESTIONS
+from lingualift_ds.miniature.world import LANGUAGES
+
+logger = get_logger(__name__)
+
+ARMS = {
+    "lingualift": [],
+    "monoreason": ["model.encoder=null"],
+    "no_stage1": ["stage2.start_from=scratch", "stage2.train=[alignment,llm]"],
+}
+"""Arm: what differs from the recipe in Stage II."""
+LEVELS = ("low", "medium", "high")
+
+
+class Quickstart:
+    """Runs the parts in order and keeps the seconds each took in DIR/seconds.json."""
+
+    def __init__(self, output: Path, seed: int, setup_seconds: float | None):
+        self.output, self.seed = output, seed
+        self.recipe = output / "miniature/recipe.yaml"
+        self._times = output / "seconds.json"
+        self.seconds = json.loads(self._times.read_text()) if self._times.is_file() else {}
+        if setup_seconds is not None:
+            self.seconds["setup"] = setup_seconds
+
+    def run(self) -> dict:
+        """Everything; returns what results.json holds. Raises LaunchError where a part fails."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        self._part("miniature", self._miniature, done=self.recipe)
+        for stage in (1, 2):
+            done = self.output / f"lingualift/stage{stage}/COMPLETE"
+            self._part(f"stage{stage}", lambda stage=stage: self._stage(stage), done)
+        self._part("arms", self._arms, done=self.output / "no_stage1/stage2/COMPLETE")
+        self._part("evaluate", self._evaluate, done=self.output / "evaluation/no_stage1/jsonl/scores.json")
+        self.seconds["total"] = round(sum(v for k, v in self.seconds.items() if k != "total"), 1)
+        results = self.results()
+        (self.output / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+        from lingualift_ds.miniature.pictures import draw_accuracy, draw_losses
+
+        draw_accuracy(results, self.output / "accuracy.png")
+        draw_losses({arm: self.output / arm for arm in ARMS}, self.output / "loss.png")
+        return results
+
+    def results(self) -> dict:
+        """results.json: exact answers and right objects by arm and language, means by resource level, seconds."""
+        scores = {arm: json.loads((self.output / f"evaluation/{arm}/jsonl/scores.json").read_text()) for arm in ARMS}
+        arms = {a: {code: s[code]["correct"] for code in LANGUAGES} for a, s in scores.items()}
+        objects = {a: {code: s[code]["right_object"] for code in LANGUAGES} for a, s in scores.items()}
+        return {
+            "arms": arms,
+            "right_object": objects,
+            "levels": {code: language.level for code, language in LANGUAGES.items()},
+            "summary": {arm: summarise(values) for arm, values in arms.items()},
+            "n": QUESTIONS,
+            "seed": self.seed,
+            "seconds": self.seconds,
+        }
+
+    def _part(self, name: str, make, done: Path) -> None:
+        if done.is_file():
+            logger.info("%s: done before", name)
+            return
+        started = time.monotonic()
+        make()
+        self.seconds[name] = round(time.monotonic() - started, 1)
+        self._times.write_text(json.dumps(self.seconds), encoding="utf-8")
+        logger.info("%s: %s", name, duration(self.seconds[name]))
+
+    def _miniature(self) -> None:
+        command = ["miniature", "--output", str(self.output / "miniature"), "--seed", str(self.seed)]
+        run_together({"miniature": [sys.executable, "-m", "lingualift_ds.cli.main", *command]})
+
+    def _stage(self, stage: int) -> None:
+        deepspeed = Path(sys.executable).with_name("deepspeed")
+        command = [str(deepspeed), "--num_gpus", "2", *self._training(stage, "lingualift")]
+        run_together({f"stage {stage}": command})
+
+    def _arms(self) -> None:
+        # One process each: a global batch of 64 is 1 x 64 here as it was 2 x 32 there, with the same losses.
+        run_together(
+            {
+                arm: [sys.executable, *self._training(2, arm), "stage2.batch.micro_samples=64"]
+                for arm in ARMS
+                if arm != "lingualift"
+            }
+        )
+
+    def _training(self, stage: int, arm: str) -> list[str]:
+        config = ["--stage", str(stage), "--config", str(self.recipe), f"run.output={self.output / arm}"]
+        return [str(_launch_folder() / "train.py"), *config, *(ARMS[arm] if stage == 2 else [])]
+
+    def _evaluate(self) -> None:
+        commands = {
+            arm: [
+                *(sys.executable, "-m", "lingualift_ds.cli.main", "evaluate"),
+                *("--model", str(self.output / arm / "stage2"), "--tasks", "jsonl"),
+                *("--data", str(self.output / "miniature/questions")),
+                *("--output", str(self.output / "evaluation" / arm), "--max-new-tokens", "32"),
+            ]
+            for arm in ARMS
+        }
+        # Text-only reads foreign text byte by byte and takes longest: it goes beside the other two.
+        threads = [
+            _Thread(lambda: run_together({"monoreason": commands["monoreason"]})),
+            _Thread(lambda: [run_together({arm: commands[arm]}) for arm in ("lingualift", "no_stage1")]),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.finish()
+
+
+def summarise(values: dict[str, float]) -> dict[str, float]:
+    """Means over the languages of each resource level, and over all."""
+    summary = {
+        level: _mean([values[code] for code, language in LANGUAGES.items() if language.level == level])
+        for level in LEVELS
+    }
+    return summary | {"all": _mean(list(values.values()))}
+
+
+def format_results(results: dict) -> str:
+    """The table at the end, in percent."""
+    codes = sorted(results["levels"], key=lambda code: LEVELS.index(results["levels"][code]))
+    lines = [f"{'exact answers, %':<18}" + "".join(f"{c:>7}" for c in [*codes, *LEVELS, "all"])]
+    for arm, values in results["arms"].items():
+        row = [values[c] for c in codes] + [results["summary"][arm][k] for k in [*LEVELS, "all"]]
+        lines.append(f"{arm:<18}" + "".join(f"{100 * v:>7.1f}" for v in row))
+    lines.append(f"{'right object, %':<18}")
+    for arm, values in results["right_object"].items():
+        lines.append(f"{arm:<18}" + "".join(f"{100 * values[c]:>7.1f}" for c in codes))
+    return "\n".join(lines)
+
+
+def run_together(commands: dict[str, list[str]]) -> None:
+    """Run commands side by side, each line they write prefixed where there are several.
+
+    Raises LaunchError as soon as one fails, after stopping the others.
+    """
+    cores = len(os.sched_getaffinity(0))
+    environment = os.environ | ({"OMP_NUM_THREADS": str(max(1, cores // len(commands)))} if len(commands) > 1 else {})
+    processes = {
+        name: subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        )
+        for name, command in commands.items()
+    }
+    readers = [threading.Thread(target=_relay, args=(name, p, len(commands) > 1)) for name, p in processes.items()]
+    for reader in readers:
+        reader.start()
+    try:
+        while any(p.poll() is None for p in processes.values()):
+            _raise_if_failed(processes)
+            time.sleep(0.2)
+        _raise_if_failed(processes)
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for reader in readers:
+            reader.join()
+
+
+def _raise_if_failed(processes: dict[str, subprocess.Popen]) -> None:
+    for name, process in processes.items():
+        if process.poll():
+            raise LaunchError(f"quickstart: {name} failed (exit code {process.returncode}), see above")
+
+
+def _relay(name: str, process: subprocess.Popen, prefixed: bool) -> None:
+    for line in process.stdout:
+        sys.stderr.write(f"[{name}] {line}" if prefixed else line)
+
+
+class _Thread(threading.Thread):
+    """A thread whose exception reaches whoever waits for it."""
+
+    def __init__(self, make):
+        super().__init__()
+        self._make, self._error = make, None
+
+    def run(self) -> None:
+        """Work, and keep what went wrong."""
+        try:
+            self._make()
+        except Exception as error:
+            self._error = error
+
+    def finish(self) -> None:
+        """Wait, and raise what went wrong."""
+        self.join()
+        if self._error:
+            raise self._error
+
+
+def _launch_folder() -> Path:
+    folder = Path(__file__).parents[2] / "launch"
+    if not folder.is_dir() or shutil.which("bash") is None:
+        raise LaunchError("quickstart: needs the repository's launch folder; run it from a clone")
+    return folder
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,106 @@
+"""Freezing groups: encoder, alignment, llm. Every parameter belongs to exactly one, by the module that holds it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lingualift_ds.config.schema import GROUPS
+from lingualift_ds.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """Parameters of one freezing group; counts are of whole tensors, also where ZeRO-3 shards them."""
+
+    group: str
+    trained: int
+    frozen: int
+    weight_bytes: int
+
+
+def full_numel(parameter: nn.Parameter) -> int:
+    """Elements of the whole tensor: under ZeRO-3 `numel()` is 0 and DeepSpeed's `ds_numel` tells."""
+    return getattr(parameter, "ds_numel", parameter.numel())
+
+
+def full_shape(parameter: nn.Parameter) -> tuple[int, ...]:
+    """Shape of the whole tensor, also where ZeRO-3 shards it."""
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))
+
+
+def group_of(name: str) -> str:
+    """The freezing group of a parameter name of the bridged model: its first component, matched exactly."""
+    group = name.split(".", 1)[0]
+    if group not in GROUPS:
+        raise AssertionError(f"parameter {name} is in none of the groups {', '.join(GROUPS)}")
+    return group
+
+
+def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
+    """Set `requires_grad` by group, and put frozen groups into eval mode from now on.
+
+    Raises ConfigError where a group to train has no parameters.
+    """
+    trained = tuple(trained)
+    present = {group_of(name) for name, _ in model.named_parameters()}
+    for group in trained:
+        if group not in present:
+            raise ConfigError(f"train: {group} is not part of this model; it has {', '.join(sorted(present))}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(group_of(name) in trained)
+    model.train(model.training)
+
+
+def trained_names(model: nn.Module) -> list[str]:
+    """Names of the trained parameters, in order."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def group_sizes(model: nn.Module) -> list[GroupSize]:
+    """Trained and frozen parameters and bytes of weights, per group; tied tensors count once."""
+    sizes = []
+    for group in GROUPS:
+        members = [p for n, p in model.named_parameters() if group_of(n) == group]
+        if members:
+            sizes.append(
+                GroupSize(
+                    group,
+                    trained=sum(full_numel(p) for p in members if p.requires_grad),
+                    frozen=sum(full_numel(p) for p in members if not p.requires_grad),
+                    weight_bytes=sum(full_numel(p) * p.element_size() for p in members),
+                )
+            )
+    return sizes
+
+
+def format_sizes(sizes: list[GroupSize], mixed_precision: bool) -> str:
+    """The table shown at start. Optimizer bytes: two fp32 moments, and an fp32 master copy in mixed precision."""
+    lines = [f"{'group':<10} {'trained':>14} {'frozen':>14} {'weights':>10} {'gradients':>10} {'optimizer':>10}"]
+    for s in sizes:
+        share = s.trained / max(s.trained + s.frozen, 1)
+        gradients = int(s.weight_bytes * share)
+        optimizer = s.trained * (12 if mixed_precision else 8)
+        lines.append(
+            f"{s.group:<10} {s.trained:>14,} {s.frozen:>14,} {_bytes(s.weight_bytes):>10} "
+            f"{_bytes(gradients):>10} {_bytes(optimizer):>10}"
+        )
+    return "\n".join(lines)
+
+
+def checksum(tensor: torch.Tensor) -> int:
+    """A checksum of a tensor's bits (not of its values), computed where the tensor lives, in pieces."""
+    total = 0
+    for piece in tensor.detach().contiguous().flatten().view(torch.uint8).split(1 << 24):
+        weights = torch.arange(piece.numel(), device=piece.device, dtype=torch.int64) % 65_521 + 1
+        total = (total * 31 + int((piece.to(torch.int64) * weights).sum())) % (1 << 61)
+    return total
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} GB"

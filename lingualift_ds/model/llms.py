@@ -1,0 +1,63 @@
+"""English-centric LLMs: any AutoModelForCausalLM, chosen by its config and not by its name."""
+
+import importlib.util
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from lingualift_ds.errors import ConfigError, ModelError
+from lingualift_ds.model.loading import DTYPES, load_weights
+
+
+def choose_attention(wanted: str) -> tuple[str, str]:
+    """(implementation, reason) for the LLM's attention. Raises ConfigError for one that is not there."""
+    flash = torch.cuda.is_available() and importlib.util.find_spec("flash_attn") is not None
+    if wanted == "auto":
+        return ("flash_attention_2", "flash-attn is installed") if flash else ("sdpa", "flash-attn is not usable here")
+    if wanted == "flash_attention_2" and not flash:
+        raise ConfigError("model.attention: flash_attention_2 needs a GPU and flash-attn; here: sdpa, eager")
+    return wanted, "asked for"
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Raise ModelError where the tokenizer has no end-of-sequence token: generation would never stop."""
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"model.llm: {name}: its tokenizer has no EOS token; set eos_token in tokenizer_config.json")
+
+
+def load_llm(name: str, precision: str, attention: str) -> PreTrainedModel:
+    """The LLM with its weights. Under ZeRO-3's init context the weights are partitioned as they arrive.
+
+    Raises ModelError: unreadable files, missing weights, not a causal LM.
+    """
+    options = {"dtype": DTYPES[precision], "attn_implementation": attention, "output_loading_info": True}
+    return load_weights(lambda: AutoModelForCausalLM.from_pretrained(name, **options), name, "model.llm")
+
+
+def build_llm(config: PreTrainedConfig, attention: str = "sdpa") -> PreTrainedModel:
+    """The LLM without weights from files: random, to be overwritten."""
+    return AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+
+
+def checkpoint_activations(llm: PreTrainedModel) -> None:
+    """Recompute each layer in the backward pass. Non-reentrant: the reentrant kind gives no gradients at all
+    where the inputs are frozen. Raises ConfigError where the LLM's family does not support it."""
+    if not llm.supports_gradient_checkpointing:
+        raise ConfigError(f"model.activation_checkpointing: {type(llm).__name__} does not support it")
+    llm.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def recompute_in_eval(llm: PreTrainedModel) -> None:
+    """Keep recomputation on in a frozen LLM that is in eval mode.
+
+    transformers recomputes a layer only while `layer.training` is set. In Stage I the LLM is frozen, but the
+    gradient passes through it, so the flag of the layer itself is set, its children stay in eval mode, and a
+    dropout rate that the layer applies by itself is put to 0.
+    """
+    for layer in llm.modules():
+        if isinstance(layer, GradientCheckpointingLayer) and getattr(layer, "gradient_checkpointing", False):
+            layer.training = True
+            for name, value in vars(layer).items():
+                if "dropout" in name and isinstance(value, float):
+                    setattr(layer, name, 0.0)

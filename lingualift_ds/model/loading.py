@@ -1,0 +1,51 @@
+"""What loading an encoder and loading an LLM share: dtypes, tokenizers, and one clear line when it fails."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+
+from lingualift_ds.errors import ModelError
+
+transformers.utils.logging.disable_progress_bar()  # our own lines say what is loaded
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def read_config(name: str, key: str) -> PreTrainedConfig:
+    """The transformers config of a folder or hub name. Raises ModelError naming the config key."""
+    return _or_model_error(lambda: AutoConfig.from_pretrained(name), f"{key}: {name}: no model can be read there")
+
+
+def read_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub name. Raises ModelError where there is none or it cannot be read."""
+    tokenizer = _or_model_error(
+        lambda: AutoTokenizer.from_pretrained(name), f"{key}: {name}: has no tokenizer that can be read"
+    )
+    # transformers 5 makes an empty tokenizer from a model config where the folder holds none.
+    if len(tokenizer) < 10:
+        raise ModelError(f"{key}: {name}: has no tokenizer (found {len(tokenizer)} entries)")
+    return tokenizer
+
+
+def load_weights(make: Callable[[], Any], name: str, key: str) -> Any:
+    """The result of a `from_pretrained`, checked: no weight missing from the files.
+
+    `make` returns (model, loading_info). Raises ModelError; a weight left at random is one too.
+    """
+    model, info = _or_model_error(make, f"{key}: {name}: the weights cannot be loaded")
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    missing = sorted(set(info["missing_keys"]) - tied)
+    if missing:
+        raise ModelError(f"{key}: {name}: weights missing from the files: {', '.join(missing[:3])} ({len(missing)})")
+    return model
+
+
+def _or_model_error(make: Callable[[], Any], line: str) -> Any:
+    try:
+        return make()
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{line}: {reason[:300]}") from error

@@ -1,0 +1,186 @@
+"""Build: config to tokenizers, samples and the bridged model. The one place where model and data meet."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
+from lingualift_ds.checkpoint.manifest import fingerprint
+from lingualift_ds.config.layout import prompt_layout
+from lingualift_ds.config.schema import Config, DataConfig, ModelConfig
+from lingualift_ds.data.records import read_records
+from lingualift_ds.data.tokenize import Sample, SampleTokenizer
+from lingualift_ds.errors import CheckpointError, ConfigError, DataError
+from lingualift_ds.log import get_logger
+from lingualift_ds.model import llms
+from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.bridge import BridgedModel
+from lingualift_ds.model.encoders import check_encoder, load_encoder
+from lingualift_ds.model.loading import read_config, read_tokenizer
+from lingualift_ds.model.whitespace import add_whitespace_tokens
+from lingualift_ds.train.stages import Stage
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the two base models are, read before anything heavy: configs and tokenizers."""
+
+    llm_config: PreTrainedConfig
+    llm_tokenizer: PreTrainedTokenizerBase
+    encoder_config: PreTrainedConfig | None
+    encoder_tokenizer: PreTrainedTokenizerBase | None
+    whitespace_rows: dict[int, int]
+
+    @property
+    def tokenizers(self) -> dict[str, PreTrainedTokenizerBase]:
+        """By role, as artefacts store them."""
+        both = {"llm": self.llm_tokenizer, "encoder": self.encoder_tokenizer}
+        return {role: tokenizer for role, tokenizer in both.items() if tokenizer is not None}
+
+
+def read_sources(model: ModelConfig) -> Sources:
+    """Configs and tokenizers of both models, checked against the settings. Raises ModelError, ConfigError."""
+    llm_config = read_config(model.llm, "model.llm")
+    llm_tokenizer = read_tokenizer(model.llm, "model.llm")
+    llms.check_tokenizer(llm_tokenizer, model.llm)
+    longest = getattr(llm_config, "max_position_embeddings", None)
+    if longest and model.llm_max_tokens > longest:
+        raise ConfigError(f"model.llm_max_tokens: {model.llm_max_tokens}, but this LLM has {longest} positions")
+    if model.encoder is None:
+        return Sources(llm_config, llm_tokenizer, None, None, {})
+    encoder_config = read_config(model.encoder, "model.encoder")
+    check_encoder(encoder_config, model.precision, model.encoder_max_tokens)
+    encoder_tokenizer = read_tokenizer(model.encoder, "model.encoder")
+    rows = add_whitespace_tokens(encoder_tokenizer, encoder_config.vocab_size) if model.whitespace_tokens else {}
+    return Sources(llm_config, llm_tokenizer, encoder_config, encoder_tokenizer, rows)
+
+
+def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
+    """Both tokenizers with the lengths of the config."""
+    return SampleTokenizer(
+        llm=sources.llm_tokenizer,
+        llm_max_tokens=model.llm_max_tokens,
+        encoder=sources.encoder_tokenizer,
+        encoder_max_tokens=model.encoder_max_tokens,
+        layout=prompt_layout(model.alignment) if sources.encoder_config else None,
+        row_of=sources.whitespace_rows,
+    )
+
+
+def read_samples(paths: tuple[str, ...], data: DataConfig, stage: Stage, tokenizer: SampleTokenizer) -> list[Sample]:
+    """All usable samples of the files, in order; what was dropped or shortened is said.
+
+    Raises DataError: unreadable rows, or no usable row at all.
+    """
+    dropped: Counter = Counter()
+    instruction = data.instruction or stage.instruction
+    records = (r for path in paths for r in read_records(path, data.shape, instruction))
+    samples = []
+    for sample in tokenizer.samples(records, dropped):
+        samples.append(sample)
+        if data.limit is not None and len(samples) == data.limit:
+            break
+    names = ", ".join(paths)
+    for reason, count in sorted(dropped.items()):
+        logger.warning("%s: %d rows %s", names, count, reason)
+    if not samples:
+        raise DataError(f"{names}: no usable row: {dict(dropped) or 'there are none'}; each needs a text and a target")
+    repeated = [i for i, n in Counter(s.id for s in samples).items() if n > 1]
+    if repeated:
+        raise DataError(f"{names}: id {repeated[0]!r} is given to more than one row ({len(repeated)} such ids)")
+    return samples
+
+
+def build_model(config: Config, stage: Stage, sources: Sources) -> BridgedModel:
+    """The bridged model with its weights: base models from their files, the alignment layer fresh or handed over.
+
+    Call it inside the engine's loading context: under ZeRO-3 the base models arrive as partitions. The
+    alignment layer is small and is loaded whole, before anything partitions it.
+    """
+    model, settings = config.model, config.stage(stage.number)
+    attention, reason = llms.choose_attention(model.attention)
+    logger.info("attention of the LLM: %s (%s)", attention, reason)
+    torch.manual_seed(config.run.seed)
+    encoder = alignment = None
+    if sources.encoder_config is not None:
+        alignment = build_alignment(config, stage, sources)
+        encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
+    llm = llms.load_llm(model.llm, model.precision, attention)
+    if model.activation_checkpointing:
+        llms.checkpoint_activations(llm)
+    if alignment is not None:
+        alignment.to(dtype=llm.dtype)
+    elif settings.start_from != "auto":
+        logger.warning("start_from: %s is not used: this model has no alignment layer", settings.start_from)
+    return BridgedModel(llm, encoder, alignment)
+
+
+def build_alignment(config: Config, stage: Stage, sources: Sources) -> AlignmentLayer:
+    """The alignment layer in fp32, fresh by the run's seed or read from an artefact. Raises CheckpointError."""
+    settings = config.stage(stage.number)
+    layer = AlignmentLayer(config.model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size)
+    if settings.start_from == "scratch" or settings.start_from == "auto" and stage.inherits_from is None:
+        if "alignment" not in (settings.train or stage.trains):
+            logger.warning("the alignment layer is fresh and %s does not train it: it stays random", stage.folder)
+        return layer
+    folder = Path(settings.start_from)
+    if settings.start_from == "auto":
+        folder = Path(config.run.output) / f"stage{stage.inherits_from}" / "artefact"
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"{folder}: no such artefact; run --stage {stage.inherits_from} first, or set "
+                f"{stage.folder}.start_from to an artefact's folder or to scratch"
+            )
+    handed_over, _ = read_artefact(folder)
+    check_handover(folder, handed_over, artefact_config(config, sources))
+    tensors = {k: v for shard in read_tensors(folder) for k, v in shard.items()}
+    layer.load_state_dict({k.removeprefix("alignment."): v for k, v in tensors.items()}, strict=True)
+    logger.info("alignment layer taken over from %s (%s)", folder, config.model.alignment.kind)
+    return layer
+
+
+def check_handover(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Raise CheckpointError where an artefact was made with another encoder, LLM or alignment kind."""
+    for what in ("alignment", "encoder", "llm"):
+        for key, found in (theirs.get(what) or {}).items():
+            expected = (ours[what] or {}).get(key)
+            if key != "name" and found != expected:
+                raise CheckpointError(
+                    f"{folder}: was made with another {what}: {key} {found!r} of {theirs[what].get('name', what)}, "
+                    f"this run has {expected!r} of {(ours[what] or {}).get('name', what)}"
+                )
+
+
+def artefact_config(config: Config, sources: Sources) -> dict[str, Any]:
+    """What an alignment artefact records of the models it belongs to."""
+    model = config.model
+
+    def identity(name: str, source: PreTrainedConfig) -> dict[str, Any]:
+        commit = getattr(source, "_commit_hash", None)
+        return {"name": name, "width": source.hidden_size, "fingerprint": fingerprint(name, commit)}
+
+    return {
+        "model_type": "lingualift",
+        "alignment": {"kind": model.alignment.kind, "latents": model.alignment.latents},
+        "encoder": None if model.encoder is None else identity(model.encoder, sources.encoder_config),
+        "llm": identity(model.llm, sources.llm_config),
+        "encoder_max_tokens": model.encoder_max_tokens,
+        "llm_max_tokens": model.llm_max_tokens,
+        "whitespace_rows": {str(i): row for i, row in sources.whitespace_rows.items()},
+    }
+
+
+def model_config(config: Config, sources: Sources) -> dict[str, Any]:
+    """config.json of a whole model: the artefact's, with both models' configs inside."""
+    whole = artefact_config(config, sources)
+    for role, source in (("encoder", sources.encoder_config), ("llm", sources.llm_config)):
+        if source is not None:
+            whole[role]["config"] = source.to_dict()
+    whole["precision"] = config.model.precision
+    return whole

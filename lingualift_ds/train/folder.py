@@ -1,0 +1,129 @@
+"""The folder of one stage, and the decision whether to start, to go on, or to leave it alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lingualift_ds.checkpoint.manifest import write_json
+from lingualift_ds.config.load import dump_config, to_dict
+from lingualift_ds.config.schema import Config
+from lingualift_ds.errors import CheckpointError
+from lingualift_ds.train.stages import Stage
+
+RESUME = ("auto", "must", "never")
+_MAY_DIFFER = ("run.output", "run.monitors", "{stage}.checkpoint", "{stage}.heldout_every")
+"""Keys of the stage's config that a resumed run may set anew: they do not change what is learned."""
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """RUN/stageN and the names in it."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """A line per step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder per checkpoint."""
+        return self.path / "checkpoints"
+
+    @property
+    def artefact(self) -> Path:
+        """What the stage hands over."""
+        return self.path / "artefact"
+
+    @property
+    def complete(self) -> Path:
+        """The success marker."""
+        return self.path / "COMPLETE"
+
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever put in place here."""
+        return any(self.checkpoints.glob("step-*"))
+
+
+def stage_folder(config: Config, stage: Stage) -> StageFolder:
+    """The folder of a stage of this run."""
+    return StageFolder(Path(config.run.output) / stage.folder)
+
+
+def decide(folder: StageFolder, config: Config, stage: Stage, resume: str) -> Literal["fresh", "resume", "complete"]:
+    """What --resume means for this folder. Reads only.
+
+    Raises CheckpointError: `never` with a run there, `must` without a checkpoint, a run of another config, a
+    folder that holds something else.
+    """
+    path = folder.path
+    if path.exists() and not path.is_dir():
+        raise CheckpointError(f"{path}: is a file; run.output must be a folder")
+    there = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+    if not there:
+        if resume == "must":
+            raise CheckpointError(f"--resume must: no checkpoint to resume from; looked in {folder.checkpoints}")
+        return "fresh"
+    if resume == "never":
+        raise CheckpointError(f"{path}: is not empty and --resume is never; set run.output to another folder")
+    if not folder.config.is_file():
+        raise CheckpointError(
+            f"{path}: is not empty and holds no run ({', '.join(there[:3])}); set run.output to another folder"
+        )
+    _check_same_config(folder, config, stage)
+    if folder.complete.is_file():
+        return "complete"
+    if folder.has_checkpoint():
+        return "resume"
+    if resume == "must":
+        raise CheckpointError(f"--resume must: no checkpoint to resume from; looked in {folder.checkpoints}")
+    return "fresh"
+
+
+def open_folder(folder: StageFolder, config: Config) -> None:
+    """Make the folder and write the resolved config. Raises CheckpointError where it cannot be written."""
+    try:
+        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        folder.config.write_text(dump_config(config), encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{folder.path}: the run folder cannot be written: {error.strerror}") from None
+
+
+def mark_complete(folder: StageFolder, facts: dict[str, Any]) -> None:
+    """Write COMPLETE, the only sign of success."""
+    write_json(folder.complete, facts)
+
+
+def _check_same_config(folder: StageFolder, config: Config, stage: Stage) -> None:
+    try:
+        before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder.config}: cannot be read: {' '.join(str(error).split())}") from None
+    may_differ = tuple(key.format(stage=stage.folder) for key in _MAY_DIFFER)
+    old, new = _flat(before), _flat(to_dict(config))
+    differing = [
+        key
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+        and key.startswith(("run.", "model.", f"{stage.folder}."))
+        and not key.startswith(may_differ)
+    ]
+    if differing:
+        shown = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in differing[:3])
+        raise CheckpointError(
+            f"{folder.path}: holds a run of another config ({shown}); restore it, or set run.output to another folder"
+        )
+
+
+def _flat(values: Any, where: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict) or not values:
+        return {where: values}
+    return {k: v for key, sub in values.items() for k, v in _flat(sub, f"{where}.{key}".lstrip(".")).items()}

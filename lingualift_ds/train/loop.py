@@ -1,0 +1,126 @@
+"""Fit: the training loop, written once for all stages."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from lingualift_ds import dist
+from lingualift_ds.checkpoint.store import CheckpointStore
+from lingualift_ds.config.schema import StageConfig
+from lingualift_ds.data.loader import Step, StepLoader
+from lingualift_ds.engine.step import Engine, peak_memory_gb
+from lingualift_ds.errors import TrainingError
+from lingualift_ds.log import MetricsWriter, Progress, get_logger
+from lingualift_ds.model.groups import trained_names
+from lingualift_ds.train.audit import FrozenWeights, GradientAudit
+from lingualift_ds.train.heldout import Heldout
+from lingualift_ds.train.state import Progressed, random_state, set_random_state
+
+logger = get_logger(__name__)
+
+
+@dataclass
+class Run:
+    """Everything the loop works with; built in train/run.py."""
+
+    label: str
+    settings: StageConfig
+    engine: Engine
+    loader: StepLoader
+    heldout: Heldout | None
+    store: CheckpointStore
+    metrics: MetricsWriter
+    total_steps: int
+    facts: dict
+    """What every checkpoint's manifest says of this run."""
+    progressed: Progressed = field(default_factory=Progressed)
+
+
+def fit(run: Run) -> None:
+    """Train to `total_steps`; every line of metrics.jsonl is one step. Collective. Raises TrainingError."""
+    run.engine.train()
+    frozen, audit = FrozenWeights(run.engine), GradientAudit(run.engine.module)
+    with Progress(run.label, run.total_steps) as progress:
+        progress.done = run.progressed.step
+        while run.progressed.step < run.total_steps:
+            record = take_step(run, run.loader.next_step(), audit)
+            audit = None
+            if run.heldout and _due(run, run.settings.heldout_every):
+                record["heldout_loss"] = run.heldout.losses(run.engine)
+            write_record(run, record)
+            progress.advance(1, f"loss {record['loss']:.4f}, {record['tokens_per_s']:.0f} target tokens/s")
+            if _due(run, run.settings.checkpoint.every):
+                save(run)
+    frozen.check()
+
+
+def take_step(run: Run, step: Step, audit: GradientAudit | None) -> dict:
+    """One optimizer step over all micro-batches; returns its metrics."""
+    started = time.monotonic()
+    lr, loss_sum = run.engine.lr(), 0.0
+    for micro_batch in step.micro_batches:
+        loss = run.engine.forward(micro_batch)
+        run.engine.backward(loss, step.target_tokens)
+        loss_sum = loss_sum + loss.detach().double()
+        if micro_batch is step.micro_batches[-1]:
+            mean = check_finite(float(loss_sum), step)
+        run.engine.step()
+    norm = run.engine.grad_norm()
+    if not math.isfinite(norm):
+        raise TrainingError(f"step {run.progressed.step + 1}: the gradient norm is {norm}")
+    if audit:
+        audit.finish()
+    run.progressed.step += 1
+    run.progressed.samples += step.samples
+    run.progressed.tokens += step.target_tokens
+    seconds = time.monotonic() - started
+    return {
+        "step": run.progressed.step,
+        "loss": mean,
+        "lr": lr,
+        "grad_norm": norm,
+        "tokens": step.target_tokens,
+        "tokens_per_s": step.target_tokens / seconds,
+        "padding": 1 - step.real_tokens / step.padded_tokens,
+        "seconds": seconds,
+        "peak_memory_gb": peak_memory_gb(dist.device()),
+    }
+
+
+def check_finite(loss_sum: float, step: Step) -> float:
+    """The mean loss of the step over all ranks. Raises TrainingError, on all ranks, naming samples."""
+    total, bad_ranks = dist.total([loss_sum if math.isfinite(loss_sum) else 0.0, not math.isfinite(loss_sum)])
+    if bad_ranks:
+        mine = [] if math.isfinite(loss_sum) else [i for ids in step.sample_ids for i in ids]
+        samples = [i for ids in dist.gather(mine) for i in ids]
+        raise TrainingError(f"the loss is not finite; the samples were: {', '.join(samples[:20])}")
+    return total / max(step.target_tokens, 1)
+
+
+def write_record(run: Run, record: dict) -> None:
+    """metrics.jsonl and the monitors, from rank 0."""
+    if dist.read_place().is_main:
+        run.metrics.write(record)
+    run.engine.monitor({k: record[k] for k in ("loss", "lr", "grad_norm", "tokens_per_s")}, record["step"])
+
+
+def save(run: Run) -> None:
+    """A checkpoint of the step just taken. Collective."""
+    rank_state = {"loader": run.loader.state_dict(), "random": random_state()}
+    facts = run.facts | {"progressed": run.progressed.state_dict(), "trained": trained_names(run.engine.module)}
+    path = run.store.save(run.engine, run.progressed.step, rank_state, facts)
+    logger.info("saved %s", path)
+
+
+def resume(run: Run, path) -> None:
+    """Go on from a verified checkpoint: weights, optimizer, schedule, random numbers, data position. Collective."""
+    state, manifest = run.store.load(run.engine, path, trained_names(run.engine.module))
+    run.progressed = Progressed(**manifest["progressed"])
+    run.loader.load_state_dict(state["loader"])
+    set_random_state(state["random"])
+    if dist.read_place().is_main:
+        run.metrics.truncate_after(run.progressed.step)
+
+
+def _due(run: Run, every: int) -> bool:
+    return bool(every) and run.progressed.step % every == 0 or run.progressed.step == run.total_steps

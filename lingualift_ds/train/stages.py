@@ -1,0 +1,59 @@
+"""The stages, as data. The loop, the model and the engine know nothing of them.
+
+Source: LinguaLIFT (arXiv 2412.12499), section 3; settings such as learning rates stand in the recipes.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lingualift_ds.data.codeswitch import STAGE1_INSTRUCTION
+from lingualift_ds.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage trains, what it tells the LLM, what it starts from, and what it leaves behind."""
+
+    number: int
+    name: str
+    trains: tuple[str, ...]
+    """Freezing groups that are trained, unless the config says otherwise."""
+    instruction: str
+    """Instruction for rows that carry none; {language} is the English name of the row's language."""
+    inherits_from: int | None
+    """The stage whose alignment layer it takes over; None: a fresh layer."""
+    leaves: Literal["alignment", "model"]
+    """What its artefact holds."""
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the run folder."""
+        return f"stage{self.number}"
+
+
+LANGUAGE_ALIGN = Stage(
+    number=1,
+    name="language-align",
+    trains=("alignment",),
+    instruction=STAGE1_INSTRUCTION,
+    inherits_from=None,
+    leaves="alignment",
+)
+TASK_TRANSFER = Stage(
+    number=2,
+    name="task-transfer",
+    trains=("llm",),
+    instruction="Solve the following math problem:",
+    inherits_from=1,
+    leaves="model",
+)
+STAGES = {stage.number: stage for stage in (LANGUAGE_ALIGN, TASK_TRANSFER)}
+
+
+def find_stage(text: str) -> Stage:
+    """The stage a user names by number or name. Raises ConfigError."""
+    for stage in STAGES.values():
+        if text in (str(stage.number), stage.name):
+            return stage
+    known = ", ".join(f"{s.number} ({s.name})" for s in STAGES.values())
+    raise ConfigError(f"--stage {text}: no such stage; there are: {known}")

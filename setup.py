@@ -1,0 +1,41 @@
+"""Packaging of lingualift_ds: ranges here, exact versions in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+?)"', (here / "lingualift_ds/__init__.py").read_text()).group(1)
+
+setup(
+    name="lingualift_ds",
+    version=version,
+    description="LinguaLIFT on DeepSpeed: reasoning in low-resource languages from English training data",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["lingualift_ds", "lingualift_ds.*"]),
+    package_data={"lingualift_ds": ["miniature/lexicons/*.txt"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.9",
+        "deepspeed>=0.19.4",
+        "transformers>=5.10,<6",
+        "datasets>=4.0",
+        "tokenizers>=0.22",
+        "safetensors>=0.5",
+        "numpy>=1.26",
+        "pyyaml>=6.0",
+        "regex>=2024.5",
+        "sentencepiece>=0.2",
+    ],
+    extras_require={
+        "flash": ["flash-attn>=2.7"],
+        "eval": ["lm-eval>=0.4.9"],
+        "lora": ["peft>=0.18"],
+        "plots": ["matplotlib>=3.9"],
+        "dev": ["pytest>=8.0", "ruff>=0.8"],
+    },
+    entry_points={"console_scripts": ["lingualift-ds=lingualift_ds.cli.main:main"]},
+)
