@@ -12,6 +12,7 @@ from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config
 from lingualift_ds.config.load import dump_config, load_config
+from lingualift_ds.errors import ConfigError
 from lingualift_ds.train.stages import find_stage
 
 
@@ -27,6 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the resolved config, the batch plan and the DeepSpeed config. Raises ConfigError."""
+    if arguments.world_size < 1:
+        raise ConfigError(f"--world-size {arguments.world_size}: must be at least 1")
     stage = find_stage(arguments.stage)
     config = load_config(arguments.config, arguments.overrides)
     check_config(config, stage.number, arguments.config)
@@ -34,9 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     batch = plan_batch(settings.batch, arguments.world_size, f"{stage.folder}.batch")
     monitor = Path(config.run.output) / stage.folder / "monitor"
     ds_config = build_ds_config(config.run, config.model, settings, batch, monitor)
-    trained = stage.trains if settings.train is None else settings.train
     sys.stdout.write(
-        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(trained)}\n{batch}\n"
+        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(stage.trained(settings))}\n{batch}\n"
         f"DeepSpeed: {json.dumps(ds_config, indent=2)}\n"
     )
     return 0

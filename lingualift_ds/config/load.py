@@ -18,13 +18,23 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _mapping_of_unique_keys(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict:
-    mapping: dict = {}
-    for key_node, value_node in node.value:
+    seen = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
-        if key in mapping:
+        if key in seen:
             raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
-        mapping[key] = loader.construct_object(value_node, deep=True)
-    return mapping
+        seen.add(key)
+    loader.flatten_mapping(node)  # `<<: *anchor`: merged keys come first, the mapping's own go over them
+    return loader.construct_mapping(node, deep=True)
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which aliases (`*anchor`) are separate values: an override of one must not reach the other."""
+    if isinstance(value, dict):
+        return {k: _unshared(v) for k, v in value.items()}
+    return [_unshared(v) for v in value] if isinstance(value, list) else value
 
 
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_of_unique_keys)
@@ -73,7 +83,7 @@ def _read_yaml(path: Path) -> dict:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: holds {_kind(values)}, expected keys such as `model:` and `stage1:`")
-    return values
+    return _unshared(values)
 
 
 def _apply_override(values: dict, override: str, problems: list[str]) -> None:

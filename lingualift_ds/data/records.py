@@ -66,6 +66,11 @@ def _shape_of(row: dict, where: str) -> str:
 
 
 def _plain_gsm8k(answer: str) -> str:
-    """GSM8K's worked answer without calculator marks, its last line `#### N` as `The answer is N`."""
-    answer = re.sub(r"<<[^>]*>>", "", answer)
-    return re.sub(r"\n?#### *(.+?)\s*$", r"\nThe answer is \1", answer)
+    """GSM8K's worked answer without calculator marks, its last line `#### N` as `The answer is N`.
+
+    Empty, and so dropped and counted later, where the row was cut off before its answer.
+    """
+    worked, marker, final = answer.rpartition("####")
+    if not marker or not final.strip():
+        return ""
+    return f"{re.sub('<<[^>]*>>', '', worked).strip()}\nThe answer is {final.strip()}"

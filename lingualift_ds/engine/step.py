@@ -19,6 +19,7 @@ class Engine:
 
     def __init__(self, engine: deepspeed.DeepSpeedEngine, zero: int):
         self._engine, self.zero = engine, zero
+        self._plain_norm: Tensor | None = None
 
     @property
     def module(self) -> nn.Module:
@@ -46,12 +47,16 @@ class Engine:
 
     def step(self) -> None:
         """Count a micro-batch; after the last one of the step clip, update the weights, advance the schedule."""
+        if self.zero == 0 and self._engine.is_gradient_accumulation_boundary():
+            # Without ZeRO and in fp32 DeepSpeed 0.19 clips, but forgets the norm. Gradients are reduced by now.
+            gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+            self._plain_norm = torch.nn.utils.get_total_norm(gradients) if gradients else None
         self._engine.step()
 
     def grad_norm(self) -> float:
         """Norm of the last step's gradient over all ranks, before clipping."""
         norm = self._engine.get_global_grad_norm()
-        return float(norm) if norm is not None else float("nan")
+        return float(self._plain_norm if norm is None else norm)
 
     def lr(self) -> float:
         """Learning rate of the first group in the step that comes."""

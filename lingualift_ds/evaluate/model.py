@@ -95,12 +95,15 @@ class Answerer:
 
 def _empty_model(config: dict) -> BridgedModel:
     llm = build_llm(_config(config["llm"]))
+    llm.tie_weights()  # not done by the constructors while weights are not initialised
     if config["encoder"] is None:
         return BridgedModel(llm, None, None)
     encoder_config = _config(config["encoder"])
     kind = AlignmentConfig(**config["alignment"])
     alignment = AlignmentLayer(kind, encoder_config.hidden_size, llm.config.hidden_size)
-    return BridgedModel(llm, build_encoder(encoder_config), alignment)
+    encoder = build_encoder(encoder_config)
+    encoder.tie_weights()
+    return BridgedModel(llm, encoder, alignment)
 
 
 def _config(described: dict) -> PreTrainedConfig:

@@ -37,7 +37,8 @@ def encoder_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
 
 
 def check_encoder(config: PreTrainedConfig, precision: str, max_tokens: int) -> None:
-    """Raise ConfigError for a precision or a length that this encoder cannot do."""
+    """Raise ModelError for what is no encoder, ConfigError for a precision or a length that it cannot do."""
+    encoder_class(config)
     if precision == "fp16" and config.model_type in _RELATIVE_POSITIONS:
         raise ConfigError(
             f"model.precision: fp16 overflows in {config.model_type} encoders (they were trained in bf16); "

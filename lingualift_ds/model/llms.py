@@ -45,7 +45,9 @@ def checkpoint_activations(llm: PreTrainedModel) -> None:
     where the inputs are frozen. Raises ConfigError where the LLM's family does not support it."""
     if not llm.supports_gradient_checkpointing:
         raise ConfigError(f"model.activation_checkpointing: {type(llm).__name__} does not support it")
-    llm.gradient_checkpointing_enable({"use_reentrant": False})
+    # Renamed in transformers 5.2x; the old name warns where the new one is there.
+    enable = getattr(llm, "activation_checkpointing_enable", None) or llm.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def recompute_in_eval(llm: PreTrainedModel) -> None:

@@ -9,7 +9,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 
 from lingualift_ds.errors import ModelError
 
-transformers.utils.logging.disable_progress_bar()  # our own lines say what is loaded
+# Our own lines say what is loaded, and missing weights are an error below.
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -24,9 +26,10 @@ def read_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
     tokenizer = _or_model_error(
         lambda: AutoTokenizer.from_pretrained(name), f"{key}: {name}: has no tokenizer that can be read"
     )
-    # transformers 5 makes an empty tokenizer from a model config where the folder holds none.
-    if len(tokenizer) < 10:
-        raise ModelError(f"{key}: {name}: has no tokenizer (found {len(tokenizer)} entries)")
+    # Where the folder holds none, transformers 5 makes one from the model's config, which knows no word.
+    ids = tokenizer("The 7 words", add_special_tokens=False)["input_ids"]
+    if not any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True)):
+        raise ModelError(f"{key}: {name}: has no tokenizer; save the model's tokenizer in the same folder")
     return tokenizer
 
 

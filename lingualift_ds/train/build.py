@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
@@ -20,7 +21,7 @@ from lingualift_ds.model import llms
 from lingualift_ds.model.alignment import AlignmentLayer
 from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.encoders import check_encoder, load_encoder
-from lingualift_ds.model.loading import read_config, read_tokenizer
+from lingualift_ds.model.loading import DTYPES, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens
 from lingualift_ds.train.stages import Stage
 
@@ -46,6 +47,7 @@ class Sources:
 
 def read_sources(model: ModelConfig) -> Sources:
     """Configs and tokenizers of both models, checked against the settings. Raises ModelError, ConfigError."""
+    llms.choose_attention(model.attention)
     llm_config = read_config(model.llm, "model.llm")
     llm_tokenizer = read_tokenizer(model.llm, "model.llm")
     llms.check_tokenizer(llm_tokenizer, model.llm)
@@ -97,38 +99,20 @@ def read_samples(paths: tuple[str, ...], data: DataConfig, stage: Stage, tokeniz
     return samples
 
 
-def build_model(config: Config, stage: Stage, sources: Sources) -> BridgedModel:
-    """The bridged model with its weights: base models from their files, the alignment layer fresh or handed over.
+def read_handover(config: Config, stage: Stage, sources: Sources) -> dict[str, Tensor] | None:
+    """The alignment layer's weights that this stage starts from; None where it starts fresh or has none.
 
-    Call it inside the engine's loading context: under ZeRO-3 the base models arrive as partitions. The
-    alignment layer is small and is loaded whole, before anything partitions it.
+    Raises CheckpointError: no artefact, a damaged one, or one of other models or of another alignment kind.
     """
-    model, settings = config.model, config.stage(stage.number)
-    attention, reason = llms.choose_attention(model.attention)
-    logger.info("attention of the LLM: %s (%s)", attention, reason)
-    torch.manual_seed(config.run.seed)
-    encoder = alignment = None
-    if sources.encoder_config is not None:
-        alignment = build_alignment(config, stage, sources)
-        encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
-    llm = llms.load_llm(model.llm, model.precision, attention)
-    if model.activation_checkpointing:
-        llms.checkpoint_activations(llm)
-    if alignment is not None:
-        alignment.to(dtype=llm.dtype)
-    elif settings.start_from != "auto":
-        logger.warning("start_from: %s is not used: this model has no alignment layer", settings.start_from)
-    return BridgedModel(llm, encoder, alignment)
-
-
-def build_alignment(config: Config, stage: Stage, sources: Sources) -> AlignmentLayer:
-    """The alignment layer in fp32, fresh by the run's seed or read from an artefact. Raises CheckpointError."""
     settings = config.stage(stage.number)
-    layer = AlignmentLayer(config.model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size)
-    if settings.start_from == "scratch" or settings.start_from == "auto" and stage.inherits_from is None:
-        if "alignment" not in (settings.train or stage.trains):
+    if sources.encoder_config is None:
+        if settings.start_from != "auto":
+            logger.warning("start_from: %s is not used: this model has no alignment layer", settings.start_from)
+        return None
+    if settings.start_from == "scratch" or (settings.start_from == "auto" and stage.inherits_from is None):
+        if "alignment" not in stage.trained(settings):
             logger.warning("the alignment layer is fresh and %s does not train it: it stays random", stage.folder)
-        return layer
+        return None
     folder = Path(settings.start_from)
     if settings.start_from == "auto":
         folder = Path(config.run.output) / f"stage{stage.inherits_from}" / "artefact"
@@ -137,12 +121,35 @@ def build_alignment(config: Config, stage: Stage, sources: Sources) -> Alignment
                 f"{folder}: no such artefact; run --stage {stage.inherits_from} first, or set "
                 f"{stage.folder}.start_from to an artefact's folder or to scratch"
             )
-    handed_over, _ = read_artefact(folder)
-    check_handover(folder, handed_over, artefact_config(config, sources))
-    tensors = {k: v for shard in read_tensors(folder) for k, v in shard.items()}
-    layer.load_state_dict({k.removeprefix("alignment."): v for k, v in tensors.items()}, strict=True)
+    theirs, _ = read_artefact(folder)
+    check_handover(folder, theirs, artefact_config(config, sources))
+    tensors = {k.removeprefix("alignment."): v for shard in read_tensors(folder) for k, v in shard.items()}
     logger.info("alignment layer taken over from %s (%s)", folder, config.model.alignment.kind)
-    return layer
+    return tensors
+
+
+def build_model(config: Config, sources: Sources, handover: dict[str, Tensor] | None) -> BridgedModel:
+    """The bridged model with its weights: base models from their files, the alignment layer fresh or handed over.
+
+    Call it inside the engine's loading context: under ZeRO-3 the base models arrive as partitions. The
+    alignment layer is small and is loaded whole, before anything partitions it.
+    """
+    model = config.model
+    attention, reason = llms.choose_attention(model.attention)
+    logger.info("attention of the LLM: %s (%s)", attention, reason)
+    torch.manual_seed(config.run.seed)
+    encoder = alignment = None
+    if sources.encoder_config is not None:
+        alignment = AlignmentLayer(
+            model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size
+        ).to(DTYPES[model.precision])
+        if handover is not None:
+            alignment.load_state_dict(handover, strict=True)
+        encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
+    llm = llms.load_llm(model.llm, model.precision, attention)
+    if model.activation_checkpointing:
+        llms.checkpoint_activations(llm)
+    return BridgedModel(llm, encoder, alignment)
 
 
 def check_handover(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

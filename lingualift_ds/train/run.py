@@ -52,13 +52,15 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> No
     loader = StepLoader(samples, batch, place.rank, config.run.seed, padding)
     total_steps = settings.steps or settings.epochs * loader.steps_per_epoch
 
+    handover = build.read_handover(config, stage, sources)
+
     connect(place)
     dist.on_main(lambda: open_folder(folder, config))
     logger.info("stage %d (%s) in %s, launched by %s", stage.number, stage.name, folder.path, place.launcher)
     logger.info("%s samples, %s, %s steps, ZeRO-%s", len(samples), batch, total_steps, zero_level(ds_config))
     with loading(ds_config):
-        model = build.build_model(config, stage, sources)
-    freeze_all_but(model, _trained_groups(config, stage))
+        model = build.build_model(config, sources, handover)
+    freeze_all_but(model, stage.trained(settings))
     logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
     seed_everything(config.run.seed, place.rank)
     run = Run(
@@ -77,11 +79,6 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> No
     _hand_over(run, folder, config, stage, sources)
     logger.info("stage %d complete in %s: %s", stage.number, duration(time.monotonic() - started), folder.artefact)
     run.engine.close()
-
-
-def _trained_groups(config: Config, stage: Stage) -> tuple[str, ...]:
-    trained = config.stage(stage.number).train
-    return stage.trains if trained is None else trained
 
 
 def _position(run: Run, folder: StageFolder, start: str) -> None:

@@ -6,6 +6,7 @@ Source: LinguaLIFT (arXiv 2412.12499), section 3; settings such as learning rate
 from dataclasses import dataclass
 from typing import Literal
 
+from lingualift_ds.config.schema import StageConfig
 from lingualift_ds.data.codeswitch import STAGE1_INSTRUCTION
 from lingualift_ds.errors import ConfigError
 
@@ -29,6 +30,10 @@ class Stage:
     def folder(self) -> str:
         """Its folder in the run folder."""
         return f"stage{self.number}"
+
+    def trained(self, settings: StageConfig) -> tuple[str, ...]:
+        """Freezing groups that a run trains: the config's, or else the stage's own."""
+        return self.trains if settings.train is None else settings.train
 
 
 LANGUAGE_ALIGN = Stage(

@@ -1,0 +1,225 @@
+"""Bad input: each kind ends in one clear line, exit code 2, and nothing written over."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+from launching import train
+
+from lingualift_ds import dist
+from lingualift_ds.cli import main as cli
+from lingualift_ds.cli import train as cli_train
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    tiny.write_recipe(folder)
+    # A finished stage 1 in "done", and one made with another encoder in "other".
+    for name in ("done", "other"):
+        if name == "other":
+            tiny.save_encoder(folder / "encoder2", seed=7)
+        encoder = [f"model.encoder={folder}/encoder2"] if name == "other" else []
+        arguments = ["--stage", "1", "--config", str(folder / "recipe-zero3.yaml"), f"run.output={folder}/{name}"]
+        train(1, "python", *arguments, "stage1.steps=1", *encoder)
+    return folder
+
+
+@pytest.fixture
+def work(base, tmp_path, monkeypatch) -> Path:
+    """A copy to spoil, with the recipe's paths in it."""
+    shutil.copytree(base, tmp_path / "w")
+    for path in (tmp_path / "w").rglob("*.yaml"):
+        path.write_text(path.read_text().replace(str(base), str(tmp_path / "w")))
+    monkeypatch.chdir(tmp_path)
+    for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(key, raising=False)
+    yield tmp_path / "w"
+    dist.disconnect()
+
+
+def recipe(work: Path) -> dict:
+    return yaml.safe_load((work / "recipe-zero3.yaml").read_text())
+
+
+def rewrite(work: Path, change) -> None:
+    values = recipe(work)
+    change(values)
+    (work / "recipe-zero3.yaml").write_text(yaml.safe_dump(values))
+
+
+def spoil_line_17(work: Path) -> None:
+    lines = (work / "stage1.jsonl").read_text().splitlines()
+    lines[16] = '{"text": "half a'
+    (work / "stage1.jsonl").write_text("\n".join(lines))
+
+
+def drop_target(work: Path) -> None:
+    rows = [json.loads(line) for line in (work / "stage1.jsonl").read_text().splitlines()]
+    del rows[4]["target"]
+    (work / "stage1.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+
+
+def drop_eos(work: Path) -> None:
+    path = work / "llm/tokenizer_config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "eos_token"}))
+
+
+def damage_artefact(work: Path) -> None:
+    path = work / "done/stage1/artefact/alignment.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def drop_tokenizer(work: Path) -> None:
+    for path in (work / "encoder").glob("tokenizer*"):
+        path.unlink()
+
+
+def foreign_folder(work: Path) -> None:
+    (work / "run/stage1").mkdir(parents=True)
+    (work / "run/stage1/thesis.docx").write_text("years of work")
+
+
+NOTHING = lambda work: None  # noqa: E731
+# Name: (spoil, arguments after --config RECIPE, what the line must say). {w} is the folder.
+TABLE = {
+    "no such config": (NOTHING, ["--config", "{w}/nosuch.yaml"], r"nosuch\.yaml: no such config file; in .*recipe"),
+    "unknown key": (NOTHING, ["stage1.optimizer.learning_rte=1"], "learning_rte: unknown key; valid keys: lr"),
+    "misspelt key": (NOTHING, ["stage1.bacth.samples=8"], "stage1.bacth: unknown key; did you mean batch"),
+    "wrong type": (NOTHING, ["stage1.epochs=two"], "stage1.epochs: expected a whole number, found text 'two'"),
+    "not an override": (NOTHING, ["stage1.epochs"], "expected key.path=value"),
+    "impossible number": (NOTHING, ["stage1.optimizer.lr=0"], "stage1.optimizer.lr: 0.0, must be above 0"),
+    "contradictory batch": (NOTHING, ["stage1.batch.micro_samples=3"], "do not divide by 3; legal: 1, 2, 4, 8"),
+    "micro above global": (NOTHING, ["stage1.batch.micro_samples=16"], "micro_samples 16 is more than samples 8"),
+    "missing data file": (lambda w: (w / "stage1.jsonl").unlink(), [], r"stage1.data.train: no such file: .*stage1"),
+    "no data file named": (NOTHING, ["stage1.data.train=[]"], "stage1.data.train: missing; name at least one"),
+    "empty file": (lambda w: (w / "stage1.jsonl").write_text(""), [], "stage1.data.train: the file is empty"),
+    "blank file": (lambda w: (w / "stage1.jsonl").write_text("\n\n"), [], r"stage1\.jsonl: the file is empty"),
+    "bad JSON on line 17": (spoil_line_17, [], r"stage1\.jsonl:17: not JSON"),
+    "record without target": (drop_target, [], r"stage1\.jsonl:5: 'target' is missing"),
+    "not UTF-8": (lambda w: (w / "stage1.jsonl").write_bytes(b"\xff\xfe{}"), [], r"stage1\.jsonl:1: not UTF-8"),
+    "encoder without tokenizer": (drop_tokenizer, [], "model.encoder: .*has no tokenizer"),
+    "no such encoder": (NOTHING, ["model.encoder={w}/nowhere"], "model.encoder: no such folder"),
+    "encoder is an LLM": (NOTHING, ["model.encoder={w}/llm"], "llama is not an encoder that can be bridged"),
+    "LLM without EOS": (drop_eos, [], "model.llm: .*tokenizer has no EOS token"),
+    "fp16 with mT5": (NOTHING, ["model.precision=fp16"], "fp16 overflows in mt5 encoders.*allowed: bf16, fp32"),
+    "longer than the LLM": (NOTHING, ["model.llm_max_tokens=999"], "999, but this LLM has 256 positions"),
+    "training nothing": (NOTHING, ["stage1.train=[]"], "stage1.train: empty, nothing would be trained"),
+    "no such group": (NOTHING, ["stage1.train=[adapter]"], "'adapter' is not one of encoder, alignment, llm"),
+    "stage 1 without encoder": (NOTHING, ["model.encoder=null"], "stage 1 trains the alignment layer, which needs"),
+    "flash-attn is not there": (
+        NOTHING,
+        ["model.attention=flash_attention_2"],
+        "needs a GPU and flash-attn; here: sdpa",
+    ),
+    "stage 2 without stage 1": (NOTHING, ["--stage", "2"], r"stage1/artefact: no such artefact; run --stage 1 first"),
+    "artefact of another encoder": (
+        NOTHING,
+        ["--stage", "2", "stage2.start_from={w}/other/stage1/artefact"],
+        "was made with another encoder: fingerprint",
+    ),
+    "artefact of another kind": (
+        NOTHING,
+        ["--stage", "2", "run.output={w}/done", "model.alignment.kind=linear"],
+        "was made with another alignment: kind 'ffn'",
+    ),
+    "damaged artefact": (
+        damage_artefact,
+        ["--stage", "2", "run.output={w}/done"],
+        r"alignment\.safetensors: its SHA-256 is not the one",
+    ),
+    "resume with another config": (
+        NOTHING,
+        ["run.output={w}/done", "stage1.steps=1", "stage1.optimizer.lr=5"],
+        r"holds a run of another config \(stage1.optimizer.lr was 0.001, is 5.0",
+    ),
+    "run folder not empty": (foreign_folder, [], r"is not empty and holds no run \(thesis.docx\)"),
+    "never over a run": (NOTHING, ["run.output={w}/done", "--resume", "never"], "not empty and --resume is never"),
+    "must without a checkpoint": (
+        NOTHING,
+        ["--resume", "must"],
+        r"no checkpoint to resume from; looked in .*run/stage1",
+    ),
+    "unwritable path": (NOTHING, ["run.output=/proc/nowhere"], "the run folder cannot be written"),
+    "a file as run folder": (lambda w: (w / "f").write_text(""), ["run.output={w}/f"], "(Not a directory|is a file)"),
+    "no such stage": (NOTHING, ["--stage", "3"], r"--stage 3: no such stage; there are: 1 \(language-align\), 2"),
+    "no DeepSpeed config": (
+        NOTHING,
+        ["stage1.deepspeed=nosuch.json"],
+        "deepspeed: no such file: nosuch.json; there are",
+    ),
+    "DeepSpeed config not named": (NOTHING, ["stage1.deepspeed="], "stage1.deepspeed: (missing|expected)"),
+    "DeepSpeed contradicts": (
+        lambda w: (w / "zero3.json").write_text('{"bf16": {"enabled": true}, "zero_optimization": {"stage": 3}}'),
+        [],
+        "bf16.enabled is True, but the run config says False",
+    ),
+    "DeepSpeed config not JSON": (lambda w: (w / "zero3.json").write_text("{"), [], r"zero3\.json: not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_bad_input_ends_in_one_clear_line(name, work, capsys):
+    spoil, arguments, said = TABLE[name]
+    spoil(work)
+    before = {p: p.stat().st_mtime_ns for p in work.rglob("*") if p.is_file()}
+    arguments = [a.format(w=work) for a in arguments]
+    stage = [] if "--stage" in arguments else ["--stage", "1"]
+    config = [] if "--config" in arguments else ["--config", str(work / "recipe-zero3.yaml")]
+    assert cli_train.main([*stage, *config, *arguments]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and re.search(said, errors[0]), errors
+    assert {p: p.stat().st_mtime_ns for p in work.rglob("*") if p.is_file()} == before, "something was written"
+
+
+def test_world_size_that_does_not_divide_ends_every_rank_of_a_real_launch(base):
+    said = train(
+        2, "deepspeed", "--stage", "1", "--config", str(base / "recipe-zero3.yaml"), "stage1.batch.samples=9",
+        f"run.output={base}/odd", "stage1.batch.micro_samples=1", code=2,
+    )  # fmt: skip
+    assert said.count("error: stage1.batch.samples: 9 samples do not divide by 2 ranks; nearest that do: 8, 10") == 1
+    assert "Traceback" not in said and not (base / "odd").exists()
+
+
+COMMANDS = {
+    "empty lexicon": (
+        ["codeswitch", "--input", "{w}/t.txt", "--lexicons", "{w}/lex", "--output", "{w}/o"],
+        r"en-sw\.txt",
+    ),
+    "no lexicon": (["codeswitch", "--input", "{w}/t.txt", "--lexicons", "{w}/llm", "--output", "{w}/o"], "llm"),
+    "not a model": (
+        ["evaluate", "--model", "{w}/llm", "--tasks", "jsonl", "--data", "{w}", "--output", "{w}/o"],
+        "manifest",
+    ),
+    "no such task": (["evaluate", "--model", "{w}/x", "--tasks", "mgms", "--data", "{w}", "--output", "{w}/o"], "mgms"),
+    "only an alignment layer": (["generate", "--model", "{w}/done/stage1", "hello"], "holds an alignment layer"),
+    "no such model": (["generate", "--model", "{w}/nowhere", "hello"], "no such folder"),
+    "empty question": (["generate", "--model", "{w}/done/stage1", " "], "the question is empty"),
+    "check of a bad recipe": (["check", "--config", "{w}/llm/config.json", "--stage", "1"], "unknown key"),
+    "check of no ranks": (
+        ["check", "--config", "{w}/recipe-zero3.yaml", "--stage", "1", "--world-size", "0"],
+        "world-size",
+    ),
+    "unwritable miniature": (["miniature", "--output", "/proc/nowhere"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_bad_input_to_the_other_commands(name, work, capsys):
+    (work / "t.txt").write_text("Ann has apples.\n")
+    (work / "lex").mkdir()
+    (work / "lex/en-sw.txt").write_text("")
+    (work / "jsonl").mkdir()
+    (work / "sw.jsonl").write_text('{"text": "Ann has 3 apples.", "answer": "3"}\n')
+    arguments, said = COMMANDS[name]
+    assert cli.main([a.format(w=work) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert re.search(said, error) and "Traceback" not in error
+    assert not os.path.exists(work / "o") or not os.listdir(work / "o")

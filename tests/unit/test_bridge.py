@@ -1,0 +1,245 @@
+"""The bridged model against a plain computation, sample by sample, and what must hold around it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch.nn import functional
+from transformers import AutoTokenizer
+
+from lingualift_ds.config.layout import IGNORE, prompt_layout
+from lingualift_ds.config.schema import AlignmentConfig
+from lingualift_ds.data.collate import collate, collate_prompts
+from lingualift_ds.data.loader import Padding
+from lingualift_ds.data.records import Record
+from lingualift_ds.data.tokenize import SampleTokenizer
+from lingualift_ds.errors import ConfigError, ModelError
+from lingualift_ds.model import llms
+from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.bridge import BridgedModel
+from lingualift_ds.model.encoders import check_encoder, load_encoder
+from lingualift_ds.model.groups import freeze_all_but, group_sizes
+from lingualift_ds.model.loading import read_config, read_tokenizer
+from lingualift_ds.model.whitespace import add_whitespace_tokens
+
+ENCODERS = ("mt5", "xlm-roberta", "nllb")
+LLMS = ("llama", "qwen2", "gemma2", "gpt2")
+KINDS = ("linear", "ffn", "latent")
+RECORDS = [
+    Record("a", "Ann has 3 apples.", "Solve:", "apples: 3. The answer is 3", "en"),
+    Record("b", "Ana ana tufaha 3 na ananunua 4 zaidi. Je, ana tufaha ngapi?", "Solve the problem:", "7", "sw"),
+    Record("c", "4", "Translate to English please, all of it:", "four more apples are bought", "sw"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    for kind in ENCODERS:
+        tiny.save_encoder(root / kind, kind, seed=1)
+    for kind in LLMS:
+        # Qwen's tokenizers have no BOS: the layout starts with the soft prompt then.
+        tiny.save_llm(root / kind, kind, seed=2, bos=kind != "qwen2")
+    return root
+
+
+def make(folders: Path, encoder: str | None, llm: str, kind: str = "ffn", latents: int = 5):
+    """(model in fp32, tokenizer, padding)."""
+    torch.manual_seed(3)
+    config = AlignmentConfig(kind=kind, latents=latents)
+    llm_model = llms.load_llm(str(folders / llm), "fp32", "eager" if llm == "gemma2" else "sdpa")
+    llm_tok = AutoTokenizer.from_pretrained(folders / llm)
+    encoder_model = layer = encoder_tok = None
+    if encoder:
+        encoder_config = read_config(str(folders / encoder), "model.encoder")
+        encoder_model = load_encoder(str(folders / encoder), encoder_config, "fp32")
+        layer = AlignmentLayer(config, encoder_config.hidden_size, llm_model.config.hidden_size)
+        encoder_tok = AutoTokenizer.from_pretrained(folders / encoder)
+    model = BridgedModel(llm_model, encoder_model, layer)
+    tokenizer = SampleTokenizer(llm_tok, 200, encoder_tok, 64, prompt_layout(config) if encoder else None)
+    return model, tokenizer, Padding.of(llm_tok, encoder_tok)
+
+
+def plain_loss(model: BridgedModel, sample, tokenizer: SampleTokenizer) -> torch.Tensor:
+    """The method as it is written down, for one sample, with nothing padded: the reference."""
+    llm_embed = model.llm.get_input_embeddings()
+    as_ids = lambda a: torch.from_numpy(a).long()[None]  # noqa: E731
+    parts, prompt = [], as_ids(sample.prompt_ids)
+    head = 0 if tokenizer.llm.bos_token_id is None else 1
+    parts.append(llm_embed(prompt[:, :head]))
+    if model.encoder is not None:
+        ids = as_ids(sample.encoder_ids)
+        states = model.encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        layer = model.alignment
+        if layer.layout.latents:
+            rows = layer.project(states, torch.ones_like(ids).bool())
+        else:
+            rows = layer.project(states)
+        begin = [layer.begin[None, None]] if layer.begin is not None else []
+        parts += [*begin, rows, layer.end[None, None]]
+    target = as_ids(sample.target_ids)
+    parts += [llm_embed(prompt[:, head:]), llm_embed(target)]
+    logits = model.llm(inputs_embeds=torch.cat(parts, dim=1)).logits[0]
+    predictions = logits[-target.shape[1] - 1 : -1]
+    return functional.cross_entropy(predictions.float(), target[0], reduction="sum")
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("llm", LLMS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_batch_equals_plain_computation_in_loss_and_every_gradient(folders, encoder, llm, kind):
+    model, tokenizer, padding = make(folders, encoder, llm, kind)
+    model.eval()  # dropout off; gradients still flow into all three parts
+    samples = list(tokenizer.samples(RECORDS, {}))
+    loss = model(**collate(samples, padding.llm, padding.encoder, padding.has_bos))
+    loss.backward()
+    ours = gradients(model)
+    reference = sum(plain_loss(model, s, tokenizer) for s in samples)
+    reference.backward()
+    theirs = gradients(model)
+    # fp32 with sums in another order: 1e-4 relative is two digits above what was seen.
+    torch.testing.assert_close(loss, reference, rtol=1e-4, atol=1e-4)
+    assert ours.keys() == theirs.keys()
+    assert {n.split(".")[0] for n in ours} == {"encoder", "alignment", "llm"}
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_text_only_model_equals_plain_computation(folders):
+    model, tokenizer, padding = make(folders, None, "llama")
+    samples = list(tokenizer.samples(RECORDS, {}))
+    loss = model.eval()(**collate(samples, padding.llm, padding.encoder, padding.has_bos))
+    torch.testing.assert_close(loss, sum(plain_loss(model, s, tokenizer) for s in samples), rtol=1e-5, atol=1e-4)
+
+
+def test_layout_is_bos_begin_text_end_instruction_target(folders):
+    _, tokenizer, padding = make(folders, "mt5", "llama")
+    (sample,) = tokenizer.samples(RECORDS[:1], {})
+    batch = collate([sample], padding.llm, padding.encoder, padding.has_bos)
+    llm, rows = tokenizer.llm, len(sample.encoder_ids) + 2
+    ids = batch["llm_ids"][0].tolist()
+    assert ids.count(llm.bos_token_id) == 1 and ids[0] == llm.bos_token_id
+    assert batch["soft_slots"].tolist() == list(range(1, 1 + rows))
+    assert llm.decode(ids[1 + rows :]) == "Solve:apples: 3. The answer is 3</s>"
+    predicted = batch["targets"][0][batch["targets"][0] != IGNORE].tolist()
+    assert predicted == ids[-len(predicted) :] and predicted[-1] == llm.eos_token_id
+
+
+def test_weightless_batch_costs_nothing_and_calls_everything(folders):
+    model, tokenizer, padding = make(folders, "mt5", "llama")
+    samples = list(tokenizer.samples(RECORDS, {}))
+    loss = model(**collate(samples, padding.llm, padding.encoder, padding.has_bos, weightless=True))
+    loss.backward()
+    assert loss.item() == 0.0
+    for name, gradient in gradients(model).items():
+        assert not gradient.any(), name
+
+
+@pytest.mark.parametrize("trained", [("alignment",), ("llm",), ("alignment", "llm"), ("encoder", "alignment")])
+def test_freezing_sets_gradients_and_modes_by_group(folders, trained):
+    model, _, _ = make(folders, "xlm-roberta", "llama")
+    freeze_all_but(model, trained)
+    model.train()
+    for part in ("encoder", "alignment", "llm"):
+        module = getattr(model, part)
+        assert all(p.requires_grad == (part in trained) for p in module.parameters())
+        assert all(m.training == (part in trained) for m in module.modules())
+    for size in group_sizes(model):
+        assert (size.trained > 0) == (size.group in trained) and (size.frozen > 0) == (size.group not in trained)
+
+
+def test_training_a_part_that_is_not_there_is_an_error(folders):
+    model, _, _ = make(folders, None, "llama")
+    with pytest.raises(ConfigError, match="encoder is not part of this model; it has llm"):
+        freeze_all_but(model, ("encoder",))
+
+
+@pytest.mark.parametrize("llm", ["llama", "gpt2"])
+def test_activation_checkpointing_gives_the_same_gradients_through_a_frozen_llm(folders, llm):
+    found = []
+    for on in (False, True):
+        model, tokenizer, padding = make(folders, "mt5", llm)
+        if on:
+            llms.checkpoint_activations(model.llm)
+        freeze_all_but(model, ("alignment",))
+        model.train()
+        samples = list(tokenizer.samples(RECORDS, {}))
+        calls = []
+        mlp = model.llm.get_decoder().layers[0].mlp if llm == "llama" else model.llm.transformer.h[0].mlp
+        mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        model(**collate(samples, padding.llm, padding.encoder, padding.has_bos)).backward()
+        found.append((gradients(model), len(calls)))
+    (without, once), (with_it, twice) = found
+    assert (once, twice) == (1, 2), "the layers were not recomputed"
+    assert without.keys() == with_it.keys() and without
+    for name in without:
+        torch.testing.assert_close(without[name], with_it[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("llm", LLMS)
+def test_batched_greedy_generation_equals_a_loop_over_full_passes(folders, encoder, llm):
+    model, tokenizer, padding = make(folders, encoder, llm)
+    model.eval()
+    prompts = [tokenizer.prompt(r.text, r.instruction) for r in RECORDS]
+    eos = tokenizer.llm.eos_token_id
+    batch = collate_prompts(prompts, padding.llm, padding.encoder, padding.has_bos)
+    got = model.generate(**batch, max_new_tokens=6, eos_id=eos, pad_id=padding.llm).tolist()
+    for prompt, row in zip(prompts, got):
+        single = collate_prompts([prompt], padding.llm, padding.encoder, padding.has_bos)
+        with torch.no_grad():
+            embeds = model.embed(single["llm_ids"], *(single[k] for k in ("encoder_ids", "encoder_mask", "soft_slots")))
+            for expected in row:
+                token = int(model.llm(inputs_embeds=embeds).logits[0, -1].argmax())
+                assert token == expected
+                if token == eos:
+                    break
+                more = model.llm.get_input_embeddings()(torch.tensor([[token]]))
+                embeds = torch.cat([embeds, more], dim=1)
+
+
+def test_whitespace_tokens_survive_without_touching_the_embedding(folders):
+    name = str(folders / "mt5")
+    tokenizer, config = read_tokenizer(name, "model.encoder"), read_config(name, "model.encoder")
+    text = "one\ntwo  three\tfour"
+    assert "\n" not in tokenizer.decode(tokenizer(text)["input_ids"])
+    rows = add_whitespace_tokens(tokenizer, config.vocab_size)
+    ids = tokenizer(text)["input_ids"]
+    back = tokenizer.decode(ids, skip_special_tokens=True)
+    assert back.count("\n") == 1 and back.count("\t") == 1
+    assert rows and all(0 <= row < config.vocab_size for row in rows.values())
+    assert len(set(rows.values())) == len(rows)
+    # What the model is given are rows that its embedding has, and they differ from a plain space's.
+    sample_tokenizer = SampleTokenizer(tiny.llm_tokenizer(), 200, tokenizer, 64, prompt_layout(AlignmentConfig()), rows)
+    given = sample_tokenizer.prompt(text, "x").encoder_ids
+    assert given.max() < config.vocab_size
+    assert not np.array_equal(given, sample_tokenizer.prompt("one two three four", "x").encoder_ids)
+
+
+def test_encoders_and_precisions_that_cannot_work_are_refused(folders):
+    config = read_config(str(folders / "mt5"), "model.encoder")
+    with pytest.raises(ConfigError, match="fp16 overflows in mt5"):
+        check_encoder(config, "fp16", 64)
+    with pytest.raises(ConfigError, match="128 positions; at most 128"):
+        check_encoder(read_config(str(folders / "xlm-roberta"), "model.encoder"), "fp32", 129)
+    with pytest.raises(ModelError, match="llama is not an encoder"):
+        check_encoder(read_config(str(folders / "llama"), "model.encoder"), "fp32", 64)
+
+
+def test_missing_weights_are_an_error_not_a_random_start(folders, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tiny.save_llm(tmp_path / "llm", "llama")
+    tensors = load_file(tmp_path / "llm/model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "llm/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"weights missing from the files: model\.layers\.1\.mlp\.up_proj"):
+        llms.load_llm(str(tmp_path / "llm"), "fp32", "sdpa")
