@@ -37,8 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     batch = plan_batch(settings.batch, arguments.world_size, f"{stage.folder}.batch")
     monitor = Path(config.run.output) / stage.folder / "monitor"
     ds_config = build_ds_config(config.run, config.model, settings, batch, monitor)
+    trained = ", ".join(stage.trained(settings))
     sys.stdout.write(
-        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(stage.trained(settings))}\n{batch}\n"
+        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {trained}\n{batch}\n"
         f"DeepSpeed: {json.dumps(ds_config, indent=2)}\n"
     )
     return 0

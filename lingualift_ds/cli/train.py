@@ -49,5 +49,7 @@ def _choose_threads() -> None:
     """Share the cores among the local processes, unless the user said otherwise: without a GPU, ranks that each
     take all cores slow each other down."""
     if "OMP_NUM_THREADS" not in os.environ:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or 1)
+        # torchrun, DeepSpeed, srun
+        told = (os.environ.get(key) for key in ("LOCAL_WORLD_SIZE", "LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"))
+        local = int(next((n for n in told if n and n.isdigit()), 1))
         os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // local))

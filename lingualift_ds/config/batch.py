@@ -35,10 +35,11 @@ def plan_batch(batch: BatchConfig, world_size: int, where: str) -> BatchPlan:
             f"nearest that do: {', '.join(legal)}"
         )
     per_rank = batch.samples // world_size
-    if per_rank % batch.micro_samples:
+    micro_samples = batch.micro_samples or per_rank
+    if per_rank % micro_samples:
         legal = [str(n) for n in range(1, per_rank + 1) if per_rank % n == 0]
         raise ConfigError(
             f"{where}.micro_samples: {batch.samples} samples on {world_size} ranks are {per_rank} a rank, "
-            f"which do not divide by {batch.micro_samples}; legal: {', '.join(legal)}"
+            f"which do not divide by {micro_samples}; legal: {', '.join(legal)}"
         )
-    return BatchPlan(batch.samples, world_size, batch.micro_samples, per_rank // batch.micro_samples)
+    return BatchPlan(batch.samples, world_size, micro_samples, per_rank // micro_samples)

@@ -51,7 +51,7 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
     optimizer = settings.optimizer
     at_least = [
         ("batch.samples", settings.batch.samples, 1),
-        ("batch.micro_samples", settings.batch.micro_samples, 1),
+        ("batch.micro_samples", settings.batch.micro_samples if settings.batch.micro_samples is not None else 1, 1),
         ("epochs", settings.epochs, 1),
         ("steps", settings.steps if settings.steps is not None else 1, 1),
         ("data.limit", settings.data.limit if settings.data.limit is not None else 1, 1),
@@ -68,7 +68,7 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
         problems.append(f"{key}.optimizer.warmup_ratio: {optimizer.warmup_ratio}, must be from 0 to below 1")
     if not all(0 <= b < 1 for b in optimizer.betas):
         problems.append(f"{key}.optimizer.betas: {list(optimizer.betas)}, each must be from 0 to below 1")
-    if settings.batch.micro_samples > settings.batch.samples:
+    if settings.batch.micro_samples and settings.batch.micro_samples > settings.batch.samples:
         problems.append(
             f"{key}.batch: micro_samples {settings.batch.micro_samples} is more than samples "
             f"{settings.batch.samples}, the batch of all ranks together"

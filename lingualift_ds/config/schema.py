@@ -80,8 +80,8 @@ class BatchConfig:
 
     samples: int = 64
     """Global batch, in samples."""
-    micro_samples: int = 8
-    """Micro-batch of one rank and one forward pass, in samples."""
+    micro_samples: int | None = None
+    """Micro-batch of one rank and one forward pass, in samples; null: a rank's whole share, without accumulation."""
 
 
 @dataclass(frozen=True)

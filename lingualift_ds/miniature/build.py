@@ -102,7 +102,7 @@ def make_recipe(output: Path, seed: int) -> dict:
                 "train": [str(output / f"data/stage{number}.jsonl")],
                 "heldout": [str(output / f"data/stage{number}_heldout.jsonl")],
             },
-            "batch": {"samples": 64, "micro_samples": 32},
+            "batch": {"samples": 64},
             "epochs": 1,
             "optimizer": {
                 "lr": lr,

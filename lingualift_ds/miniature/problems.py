@@ -1,8 +1,9 @@
 """Word problems and sentences: a scenario drawn once can be rendered in every language.
 
-The number of the answer depends on a noun in four of the eleven schemas (which of three goods is
-bought, which of three things grows or shrinks, how many legs the animal has), so that a model that does
-not understand the nouns cannot be right but by chance.
+In four of eleven problems the number of the answer depends on what a noun means (how many legs three
+spiders have, how many wheels three cars): a model that does not understand the noun is right by chance
+only. (Price lists of three goods, one of them bought, were tried for the same end: an LLM of this size
+does not learn in its two minutes to look a number up by its noun, not even in English.)
 
 Held out is one in five of the pairs (schema, operands): no held-out problem shares its schema and its
 operands with any text that a stand-in or a stage is trained on, whatever its names, objects or wording.
@@ -13,7 +14,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lingualift_ds.miniature.world import LANGUAGES, LEGS, OBJECTS, PERSONS, plural
+from lingualift_ds.miniature.world import LANGUAGES, LEGS, NOUNS, OBJECTS, PERSONS, WHEELS, plural
 
 STAGE1_INSTRUCTION = "Translate the following code-switched {language} sentence to pure English:"
 STAGE2_INSTRUCTION = "Solve the following math problem:"
@@ -46,7 +47,8 @@ class Scenario:
     @property
     def held_out(self) -> bool:
         """Whether its schema and operands belong to the held-out fifth (the same for every seed)."""
-        key = f"{self.schema} {self.left} {self.right}".encode()
+        # The letter was chosen so that every number of legs and wheels occurs on both sides.
+        key = f"a {self.schema} {self.left} {self.right}".encode()
         return hashlib.sha256(key).digest()[0] % 5 == 0
 
 
@@ -82,7 +84,7 @@ def _factors(rng: random.Random) -> tuple[int, int]:
 
 
 def _gain(rng: random.Random) -> Scenario:
-    (n, m), x, a = _increase(rng), rng.choice(OBJECTS), rng.choice(PERSONS)
+    (n, m), x, a = _increase(rng), rng.choice(NOUNS), rng.choice(PERSONS)
     story = (
         ("has", {"a": a, "n": n, "x": x}),
         (rng.choice(("finds", "buys")), {"a": a, "m": m, "x": x}),
@@ -92,7 +94,7 @@ def _gain(rng: random.Random) -> Scenario:
 
 
 def _loss(rng: random.Random) -> Scenario:
-    (n, m), x, a = _decrease(rng), rng.choice(OBJECTS), rng.choice(PERSONS)
+    (n, m), x, a = _decrease(rng), rng.choice(NOUNS), rng.choice(PERSONS)
     story = (
         ("has", {"a": a, "n": n, "x": x}),
         (rng.choice(("loses", "sells")), {"a": a, "m": m, "x": x}),
@@ -102,7 +104,7 @@ def _loss(rng: random.Random) -> Scenario:
 
 
 def _give(rng: random.Random) -> Scenario:
-    (n, m), x, (a, b) = _decrease(rng), rng.choice(OBJECTS), _two(rng)
+    (n, m), x, (a, b) = _decrease(rng), rng.choice(NOUNS), _two(rng)
     story = (
         ("has", {"a": a, "n": n, "x": x}),
         ("gives", {"a": a, "b": b, "m": m, "x": x}),
@@ -112,7 +114,7 @@ def _give(rng: random.Random) -> Scenario:
 
 
 def _total(rng: random.Random) -> Scenario:
-    (n, m), x, (a, b) = _increase(rng), rng.choice(OBJECTS), _two(rng)
+    (n, m), x, (a, b) = _increase(rng), rng.choice(NOUNS), _two(rng)
     story = (
         ("has", {"a": a, "n": n, "x": x}),
         ("has", {"a": b, "n": m, "x": x}),
@@ -122,7 +124,7 @@ def _total(rng: random.Random) -> Scenario:
 
 
 def _difference(rng: random.Random) -> Scenario:
-    (n, m), x, (a, b) = _decrease(rng), rng.choice(OBJECTS), _two(rng)
+    (n, m), x, (a, b) = _decrease(rng), rng.choice(NOUNS), _two(rng)
     story = (
         ("has", {"a": a, "n": n, "x": x}),
         ("has", {"a": b, "n": m, "x": x}),
@@ -143,56 +145,22 @@ def _daily(rng: random.Random) -> Scenario:
     return Scenario("daily", story, x, n, "x", m)
 
 
-def _three(rng: random.Random, number: int, low: int, high: int) -> tuple[str, Slots]:
-    """Three objects with three different numbers, one of them `number`; the object that has it, and the slots."""
-    nouns = rng.sample(OBJECTS, 3)
-    others = rng.sample([value for value in range(low, high + 1) if value != number], 2)
-    place = rng.randrange(3)
-    numbers = others[:place] + [number] + others[place:]
-    slots: Slots = dict(zip("xyz", nouns, strict=True)) | dict(zip("nkj", numbers, strict=True))
-    return nouns[place], slots
-
-
-def _pick_gain(rng: random.Random) -> Scenario:
-    (n, m), a = _increase(rng), rng.choice(PERSONS)
-    x, slots = _three(rng, n, 2, 15)
-    story = (
-        ("has_three", {"a": a} | slots),
-        (rng.choice(("finds", "buys")), {"a": a, "m": m, "x": x}),
-        ("ask_now", {"a": a, "x": x}),
-    )
-    return Scenario("pick_gain", story, x, n, "+", m)
-
-
-def _pick_loss(rng: random.Random) -> Scenario:
-    (n, m), (a, b) = _decrease(rng), _two(rng)
-    x, slots = _three(rng, n, 5, 24)
-    change = rng.choice(("loses", "sells", "gives"))
-    story = (
-        ("has_three", {"a": a} | slots),
-        (change, {"a": a, "m": m, "x": x} | ({"b": b} if change == "gives" else {})),
-        ("ask_left", {"a": a, "x": x}),
-    )
-    return Scenario("pick_loss", story, x, n, "-", m)
-
-
-def _price(rng: random.Random) -> Scenario:
-    (m, price), a = _factors(rng), rng.choice(PERSONS)
-    x, slots = _three(rng, price, 2, 9)
-    story = (("prices", slots), ("purchase", {"a": a, "m": m, "x": x}), ("ask_cost", {"a": a}))
-    return Scenario("price", story, x, m, "x", price)
-
-
 def _legs(rng: random.Random) -> Scenario:
     n, x, a = rng.randint(2, 9), rng.choice(tuple(LEGS)), rng.choice(PERSONS)
-    story = (("sees", {"a": a, "n": n, "x": x}), ("ask_legs", {}))
+    story = (("sees", {"a": a, "n": n, "x": x}), ("ask_legs", {"x": x}))
     return Scenario("legs", story, x, n, "x", LEGS[x])
+
+
+def _wheels(rng: random.Random) -> Scenario:
+    n, x, a = rng.randint(2, 9), rng.choice(tuple(WHEELS)), rng.choice(PERSONS)
+    story = (("sees", {"a": a, "n": n, "x": x}), ("ask_wheels", {"x": x}))
+    return Scenario("wheels", story, x, n, "x", WHEELS[x])
 
 
 # Twice: the schemas whose number depends on a noun.
 _DRAWS: tuple[Callable[[random.Random], Scenario], ...] = (
     _gain, _loss, _give, _total, _difference, _boxes, _daily,
-    _pick_gain, _pick_loss, _price, _price, _legs, _legs,
+    _legs, _legs, _wheels, _wheels,
 )  # fmt: skip
 
 
@@ -235,7 +203,7 @@ def texts(language: str, seed: int, label: str, single: float) -> Iterator[str]:
         yield text(rng, language, single)
 
 
-def stage1_sentences(count: int, seed: int, single: float = 0.6) -> list[dict[str, str]]:
+def stage1_sentences(count: int, seed: int, single: float = 0.8) -> list[dict[str, str]]:
     """English texts for Stage I, to be code-switched: {id, text}."""
     stream = texts("en", seed, "stage 1", single)
     return [{"id": f"sentence-{seed}-{i}", "text": next(stream)} for i in range(count)]

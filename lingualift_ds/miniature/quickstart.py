@@ -31,8 +31,9 @@ LEVELS = ("low", "medium", "high")
 class Quickstart:
     """Runs the parts in order and keeps the seconds each took in DIR/seconds.json."""
 
-    def __init__(self, output: Path, seed: int, setup_seconds: float | None):
-        self.output, self.seed = output, seed
+    def __init__(self, output: Path, seed: int, setup_seconds: float | None = None, rehearse: bool = False):
+        self.output, self.seed, self.rehearse = output, seed, rehearse
+        self.questions = 8 if rehearse else QUESTIONS
         self.recipe = output / "miniature/recipe.yaml"
         self._times = output / "seconds.json"
         self.seconds = json.loads(self._times.read_text()) if self._times.is_file() else {}
@@ -67,7 +68,7 @@ class Quickstart:
             "right_object": objects,
             "levels": {code: language.level for code, language in LANGUAGES.items()},
             "summary": {arm: summarise(values) for arm, values in arms.items()},
-            "n": QUESTIONS,
+            "n": self.questions,
             "seed": self.seed,
             "seconds": self.seconds,
         }
@@ -84,6 +85,7 @@ class Quickstart:
 
     def _miniature(self) -> None:
         command = ["miniature", "--output", str(self.output / "miniature"), "--seed", str(self.seed)]
+        command += ["--no-pretrain"] if self.rehearse else []
         run_together({"miniature": [sys.executable, "-m", "lingualift_ds.cli.main", *command]})
 
     def _stage(self, stage: int) -> None:
@@ -92,17 +94,12 @@ class Quickstart:
         run_together({f"stage {stage}": command})
 
     def _arms(self) -> None:
-        # One process each: a global batch of 64 is 1 x 64 here as it was 2 x 32 there, with the same losses.
-        run_together(
-            {
-                arm: [sys.executable, *self._training(2, arm), "stage2.batch.micro_samples=64"]
-                for arm in ARMS
-                if arm != "lingualift"
-            }
-        )
+        # One process each: the global batch, and so every loss, is what it would be on two ranks.
+        run_together({arm: [sys.executable, *self._training(2, arm)] for arm in ARMS if arm != "lingualift"})
 
     def _training(self, stage: int, arm: str) -> list[str]:
         config = ["--stage", str(stage), "--config", str(self.recipe), f"run.output={self.output / arm}"]
+        config += [f"stage{stage}.steps=2", f"stage{stage}.data.limit=500"] if self.rehearse else []
         return [str(_launch_folder() / "train.py"), *config, *(ARMS[arm] if stage == 2 else [])]
 
     def _evaluate(self) -> None:
@@ -112,6 +109,7 @@ class Quickstart:
                 *("--model", str(self.output / arm / "stage2"), "--tasks", "jsonl"),
                 *("--data", str(self.output / "miniature/questions")),
                 *("--output", str(self.output / "evaluation" / arm), "--max-new-tokens", "32"),
+                *("--limit", str(self.questions)),
             ]
             for arm in ARMS
         }

@@ -1,7 +1,7 @@
 """The languages of the miniature world, read from their tables, and sentences rendered in them.
 
 Real languages in their own scripts and word orders, on a vocabulary small enough for models of half a
-million weights: eight persons, twelve objects, six animals, twenty sentence frames.
+million weights: eight persons, twelve objects, six animals, four vehicles, seventeen sentence frames.
 """
 
 import importlib
@@ -101,7 +101,9 @@ LANGUAGES: dict[str, Language] = {code: language(code) for code in _LEVELS}
 
 PERSONS = tuple(LANGUAGES["en"].persons)
 LEGS = {"bird": 2, "hen": 2, "cat": 4, "goat": 4, "ant": 6, "spider": 8}
-OBJECTS = tuple(noun for noun in LANGUAGES["en"].nouns if noun not in LEGS)
+WHEELS = {"bicycle": 2, "rickshaw": 3, "car": 4, "truck": 6}
+NOUNS = tuple(LANGUAGES["en"].nouns)
+OBJECTS = tuple(noun for noun in NOUNS if noun not in LEGS and noun not in WHEELS)
 
 
 def plural(noun: str) -> str:

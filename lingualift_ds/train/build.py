@@ -75,8 +75,10 @@ def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
     )
 
 
-def read_samples(paths: tuple[str, ...], data: DataConfig, stage: Stage, tokenizer: SampleTokenizer) -> list[Sample]:
-    """All usable samples of the files, in order; what was dropped or shortened is said.
+def read_samples(
+    paths: tuple[str, ...], data: DataConfig, stage: Stage, tokenizer: SampleTokenizer, limit: int | None = None
+) -> list[Sample]:
+    """The usable samples of the files, in order, the first `limit` of them; what was dropped or shortened is said.
 
     Raises DataError: unreadable rows, or no usable row at all.
     """
@@ -86,7 +88,7 @@ def read_samples(paths: tuple[str, ...], data: DataConfig, stage: Stage, tokeniz
     samples = []
     for sample in tokenizer.samples(records, dropped):
         samples.append(sample)
-        if data.limit is not None and len(samples) == data.limit:
+        if len(samples) == limit:
             break
     names = ", ".join(paths)
     for reason, count in sorted(dropped.items()):

@@ -44,11 +44,11 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> No
     sources = build.read_sources(config.model)
     tokenizer = build.sample_tokenizer(sources, config.model)
     padding = Padding.of(sources.llm_tokenizer, sources.encoder_tokenizer)
-    samples = build.read_samples(settings.data.train, settings.data, stage, tokenizer)
+    data = settings.data
+    samples = build.read_samples(data.train, data, stage, tokenizer, data.limit)
     heldout = None
-    if settings.data.heldout:
-        kept = build.read_samples(settings.data.heldout, settings.data, stage, tokenizer)
-        heldout = Heldout(kept, batch, padding)
+    if data.heldout:
+        heldout = Heldout(build.read_samples(data.heldout, data, stage, tokenizer), batch, padding)
     loader = StepLoader(samples, batch, place.rank, config.run.seed, padding)
     total_steps = settings.steps or settings.epochs * loader.steps_per_epoch
 

@@ -99,6 +99,12 @@ def test_batch_plan_keeps_the_global_batch(world, micro, accumulation):
     assert (plan.world_size, plan.micro_samples, plan.accumulation) == (world, micro, accumulation)
 
 
+def test_batch_without_a_micro_batch_fits_any_number_of_ranks_that_divides():
+    for world in (1, 2, 4, 8):
+        plan = plan_batch(schema.BatchConfig(samples=64), world, "stage1.batch")
+        assert (plan.micro_samples, plan.accumulation) == (64 // world, 1)
+
+
 def test_batch_that_does_not_divide_names_what_does():
     with pytest.raises(ConfigError, match="nearest that do: 62, 64|nearest that do: 63, 66"):
         plan_batch(schema.BatchConfig(samples=64, micro_samples=8), 3, "stage1.batch")

@@ -32,6 +32,10 @@ cat বিড়াল বিড়াল -
 goat ছাগল ছাগল -
 ant পিঁপড়া পিঁপড়া -
 spider মাকড়সা মাকড়সা -
+bicycle সাইকেল সাইকেল -
+rickshaw রিকশা রিকশা -
+car গাড়ি গাড়ি -
+truck ট্রাক ট্রাক -
 """
 
 NOUN_AGREEMENT = {"-": {}}
@@ -39,7 +43,6 @@ NAME_AGREEMENT = {"m": {}, "f": {}}
 
 FRAMES = {
     "has": ("{a.of} কাছে {n}টি {x.many} আছে।",),
-    "has_three": ("{a.of} কাছে {n}টি {x.many}, {k}টি {y.many} এবং {j}টি {z.many} আছে।",),
     "finds": ("{a} আরও {m}টি {x.many} পায়।",),
     "buys": ("{a} আরও {m}টি {x.many} কেনে।",),
     "loses": ("{a} {m}টি {x.many} হারায়।",),
@@ -47,8 +50,6 @@ FRAMES = {
     "gives": ("{a} {b.to} {m}টি {x.many} দেয়।",),
     "boxes": ("{n}টি বাক্স আছে এবং প্রতিটি বাক্সে {m}টি {x.many} আছে।",),
     "daily": ("{a} প্রতিদিন {n}টি {x.many} কেনে।",),
-    "prices": ("মূল্য তালিকা: একটি {x.one} {n}, একটি {y.one} {k}, একটি {z.one} {j}।",),
-    "purchase": ("{a} {m}টি {x.many} কেনে।",),
     "sees": ("{a} {n}টি {x.many} দেখে।",),
     "ask_now": ("এখন {a.of} কাছে কয়টি {x.many} আছে?",),
     "ask_left": ("{a.of} কাছে কয়টি {x.many} বাকি আছে?",),
@@ -56,6 +57,6 @@ FRAMES = {
     "ask_more": ("{a.of} কাছে {b.of} চেয়ে কয়টি {x.many} বেশি আছে?",),
     "ask_boxes": ("মোট কয়টি {x.many} আছে?",),
     "ask_days": ("{a} {m} দিনে কয়টি {x.many} কেনে?",),
-    "ask_cost": ("{a} কত টাকা দেয়?",),
     "ask_legs": ("তাদের মোট কয়টি পা আছে?",),
+    "ask_wheels": ("সেগুলোর মোট কয়টি চাকা আছে?",),
 }

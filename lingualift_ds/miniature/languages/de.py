@@ -32,6 +32,10 @@ cat Katze Katzen f
 goat Ziege Ziegen f
 ant Ameise Ameisen f
 spider Spinne Spinnen f
+bicycle Fahrrad Fahrräder n
+rickshaw Rikscha Rikschas f
+car Auto Autos n
+truck Lastwagen Lastwagen m
 """
 
 NOUN_AGREEMENT = {"m": {"a": "ein"}, "f": {"a": "eine"}, "n": {"a": "ein"}}
@@ -39,7 +43,6 @@ NAME_AGREEMENT = {"m": {}, "f": {}}
 
 FRAMES = {
     "has": ("{a} hat {n} {x.many}.",),
-    "has_three": ("{a} hat {n} {x.many}, {k} {y.many} und {j} {z.many}.",),
     "finds": ("{a} findet noch {m} {x.many}.",),
     "buys": ("{a} kauft noch {m} {x.many}.",),
     "loses": ("{a} verliert {m} {x.many}.",),
@@ -47,8 +50,6 @@ FRAMES = {
     "gives": ("{a} gibt {b} {m} {x.many}.",),
     "boxes": ("Es gibt {n} Kisten und in jeder Kiste sind {m} {x.many}.",),
     "daily": ("{a} kauft jeden Tag {n} {x.many}.",),
-    "prices": ("Preisliste: {x.a} {x.one} {n}, {y.a} {y.one} {k}, {z.a} {z.one} {j}.",),
-    "purchase": ("{a} kauft {m} {x.many}.",),
     "sees": ("{a} sieht {n} {x.many}.",),
     "ask_now": ("Wie viele {x.many} hat {a} jetzt?",),
     "ask_left": ("Wie viele {x.many} hat {a} noch übrig?",),
@@ -56,6 +57,6 @@ FRAMES = {
     "ask_more": ("Wie viele {x.many} hat {a} mehr als {b}?",),
     "ask_boxes": ("Wie viele {x.many} gibt es insgesamt?",),
     "ask_days": ("Wie viele {x.many} kauft {a} in {m} Tagen?",),
-    "ask_cost": ("Wie viel bezahlt {a}?",),
     "ask_legs": ("Wie viele Beine haben sie insgesamt?",),
+    "ask_wheels": ("Wie viele Räder haben sie insgesamt?",),
 }

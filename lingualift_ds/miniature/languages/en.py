@@ -32,9 +32,13 @@ cat cat cats a
 goat goat goats a
 ant ant ants an
 spider spider spiders a
+bicycle bicycle bicycles a
+rickshaw rickshaw rickshaws a
+car car cars a
+truck truck trucks a
 """
 
-NOUN_AGREEMENT = {"a": {"a": "a", "A": "A"}, "an": {"a": "an", "A": "An"}}
+NOUN_AGREEMENT = {"a": {"a": "a"}, "an": {"a": "an"}}
 NAME_AGREEMENT = {"m": {}, "f": {}}
 
 FRAMES = {
@@ -42,11 +46,6 @@ FRAMES = {
         "{a} has {n} {x.many}.",
         "{n} {x.many} belong to {a}.",
         "There are {n} {x.many} with {a}.",
-    ),
-    "has_three": (
-        "{a} has {n} {x.many}, {k} {y.many} and {j} {z.many}.",
-        "{n} {x.many}, {k} {y.many} and {j} {z.many} belong to {a}.",
-        "There are {n} {x.many}, {k} {y.many} and {j} {z.many} with {a}.",
     ),
     "finds": (
         "{a} finds {m} more {x.many}.",
@@ -83,16 +82,6 @@ FRAMES = {
         "Every day {a} buys {n} {x.many}.",
         "Each day {n} {x.many} are bought by {a}.",
     ),
-    "prices": (
-        "Price list: {x.a} {x.one} {n}, {y.a} {y.one} {k}, {z.a} {z.one} {j}.",
-        "A price list: {x.a} {x.one} {n}, {y.a} {y.one} {k} and {z.a} {z.one} {j}.",
-        "{x.A} {x.one} costs {n}, {y.a} {y.one} costs {k} and {z.a} {z.one} costs {j}.",
-    ),
-    "purchase": (
-        "{a} buys {m} {x.many}.",
-        "Now {a} buys {m} {x.many}.",
-        "{m} {x.many} are bought by {a}.",
-    ),
     "sees": (
         "{a} sees {n} {x.many}.",
         "{n} {x.many} are seen by {a}.",
@@ -128,14 +117,14 @@ FRAMES = {
         "In {m} days, how many {x.many} does {a} buy?",
         "How many {x.many} are bought by {a} in {m} days?",
     ),
-    "ask_cost": (
-        "How much does {a} pay?",
-        "How much money does {a} pay?",
-        "{a} pays how much?",
-    ),
     "ask_legs": (
         "How many legs do they have in all?",
         "In all, how many legs do they have?",
         "In all they have how many legs?",
+    ),
+    "ask_wheels": (
+        "How many wheels do they have in all?",
+        "In all, how many wheels do they have?",
+        "In all they have how many wheels?",
     ),
 }

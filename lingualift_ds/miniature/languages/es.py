@@ -32,6 +32,10 @@ cat gato gatos m
 goat cabra cabras f
 ant hormiga hormigas f
 spider araña arañas f
+bicycle bicicleta bicicletas f
+rickshaw rickshaw rickshaws m
+car coche coches m
+truck camión camiones m
 """
 
 NOUN_AGREEMENT = {
@@ -42,7 +46,6 @@ NAME_AGREEMENT = {"m": {}, "f": {}}
 
 FRAMES = {
     "has": ("{a} tiene {n} {x.many}.",),
-    "has_three": ("{a} tiene {n} {x.many}, {k} {y.many} y {j} {z.many}.",),
     "finds": ("{a} encuentra {m} {x.many} más.",),
     "buys": ("{a} compra {m} {x.many} más.",),
     "loses": ("{a} pierde {m} {x.many}.",),
@@ -50,8 +53,6 @@ FRAMES = {
     "gives": ("{a} le da {m} {x.many} a {b}.",),
     "boxes": ("Hay {n} cajas con {m} {x.many} en cada caja.",),
     "daily": ("{a} compra {n} {x.many} cada día.",),
-    "prices": ("Lista de precios: {x.a} {x.one} {n}, {y.a} {y.one} {k}, {z.a} {z.one} {j}.",),
-    "purchase": ("{a} compra {m} {x.many}.",),
     "sees": ("{a} ve {n} {x.many}.",),
     "ask_now": ("¿{x.how_many} {x.many} tiene {a} ahora?",),
     "ask_left": ("¿{x.how_many} {x.many} le quedan a {a}?",),
@@ -59,6 +60,6 @@ FRAMES = {
     "ask_more": ("¿{x.how_many} {x.many} más que {b} tiene {a}?",),
     "ask_boxes": ("¿{x.how_many} {x.many} hay en total?",),
     "ask_days": ("¿{x.how_many} {x.many} compra {a} en {m} días?",),
-    "ask_cost": ("¿Cuánto paga {a}?",),
     "ask_legs": ("¿Cuántas patas tienen en total?",),
+    "ask_wheels": ("¿Cuántas ruedas tienen en total?",),
 }

@@ -32,6 +32,10 @@ cat बिल्ली बिल्लियाँ f
 goat बकरी बकरियाँ f
 ant चींटी चींटियाँ f
 spider मकड़ी मकड़ियाँ f
+bicycle साइकिल साइकिलें f
+rickshaw रिक्शा रिक्शे m
+car कार कारें f
+truck ट्रक ट्रक m
 """
 
 NOUN_AGREEMENT = {
@@ -50,7 +54,6 @@ NAME_AGREEMENT = {"m": {"buys": "खरीदता"}, "f": {"buys": "खरी�
 
 FRAMES = {
     "has": ("{a} के पास {n} {x.many} हैं।",),
-    "has_three": ("{a} के पास {n} {x.many}, {k} {y.many} और {j} {z.many} हैं।",),
     "finds": ("{a} को {m} {x.many} और {x.found}।",),
     "buys": ("{a} ने {m} {x.many} और {x.bought}।",),
     "loses": ("{a} ने {m} {x.many} खो {x.gave}।",),
@@ -58,8 +61,6 @@ FRAMES = {
     "gives": ("{a} ने {b} को {m} {x.many} {x.gave}।",),
     "boxes": ("{n} डिब्बे हैं और हर डिब्बे में {m} {x.many} हैं।",),
     "daily": ("{a} हर दिन {n} {x.many} {a.buys} है।",),
-    "prices": ("मूल्य सूची: एक {x.one} {n}, एक {y.one} {k}, एक {z.one} {j}।",),
-    "purchase": ("{a} ने {m} {x.many} {x.bought}।",),
     "sees": ("{a} ने {n} {x.many} {x.saw}।",),
     "ask_now": ("अब {a} के पास {x.how_many} {x.many} हैं?",),
     "ask_left": ("{a} के पास {x.how_many} {x.many} {x.left} हैं?",),
@@ -67,6 +68,6 @@ FRAMES = {
     "ask_more": ("{a} के पास {b} से {x.how_many} {x.many} ज्यादा हैं?",),
     "ask_boxes": ("कुल {x.how_many} {x.many} हैं?",),
     "ask_days": ("{a} {m} दिनों में {x.how_many} {x.many} {a.buys} है?",),
-    "ask_cost": ("{a} ने कितने पैसे दिए?",),
     "ask_legs": ("उनके कुल कितने पैर हैं?",),
+    "ask_wheels": ("उनके कुल कितने पहिए हैं?",),
 }

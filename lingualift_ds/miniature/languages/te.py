@@ -32,6 +32,10 @@ cat పిల్లి పిల్లులు -
 goat మేక మేకలు -
 ant చీమ చీమలు -
 spider సాలీడు సాలీళ్ళు -
+bicycle సైకిల్ సైకిళ్ళు -
+rickshaw రిక్షా రిక్షాలు -
+car కారు కార్లు -
+truck లారీ లారీలు -
 """
 
 NOUN_AGREEMENT = {"-": {}}
@@ -58,7 +62,6 @@ NAME_AGREEMENT = {
 
 FRAMES = {
     "has": ("{a} దగ్గర {n} {x.many} ఉన్నాయి.",),
-    "has_three": ("{a} దగ్గర {n} {x.many}, {k} {y.many} మరియు {j} {z.many} ఉన్నాయి.",),
     "finds": ("{a} మరో {m} {x.many} {a.finds}.",),
     "buys": ("{a} మరో {m} {x.many} {a.buys}.",),
     "loses": ("{a} {m} {x.many} {a.loses}.",),
@@ -66,8 +69,6 @@ FRAMES = {
     "gives": ("{a} {b.to} {m} {x.many} {a.gives}.",),
     "boxes": ("{n} పెట్టెలు ఉన్నాయి, ప్రతి పెట్టెలో {m} {x.many} ఉన్నాయి.",),
     "daily": ("{a} ప్రతి రోజు {n} {x.many} {a.buys}.",),
-    "prices": ("ధరల జాబితా: ఒక {x.one} {n}, ఒక {y.one} {k}, ఒక {z.one} {j}.",),
-    "purchase": ("{a} {m} {x.many} {a.buys}.",),
     "sees": ("{a} {n} {x.many} {a.sees}.",),
     "ask_now": ("ఇప్పుడు {a} దగ్గర ఎన్ని {x.many} ఉన్నాయి?",),
     "ask_left": ("{a} దగ్గర ఎన్ని {x.many} మిగిలాయి?",),
@@ -75,6 +76,6 @@ FRAMES = {
     "ask_more": ("{a} దగ్గర {b} కంటే ఎన్ని {x.many} ఎక్కువ ఉన్నాయి?",),
     "ask_boxes": ("మొత్తం ఎన్ని {x.many} ఉన్నాయి?",),
     "ask_days": ("{a} {m} రోజుల్లో ఎన్ని {x.many} {a.buys}?",),
-    "ask_cost": ("{a} ఎంత డబ్బు {a.pays}?",),
     "ask_legs": ("వాటికి మొత్తం ఎన్ని కాళ్ళు ఉన్నాయి?",),
+    "ask_wheels": ("వాటికి మొత్తం ఎన్ని చక్రాలు ఉన్నాయి?",),
 }
