@@ -1,5 +1,6 @@
 """Checks across keys that need no torch: what the schema's types cannot say. All problems at once."""
 
+import importlib.util
 from pathlib import Path
 
 from lingualift_ds.config.schema import GROUPS, Config, StageConfig
@@ -24,6 +25,9 @@ def check_config(config: Config, stage: int, source: str = "config") -> None:
             problems.append(f"{key}.optimizer.groups.{name}: no such group; choose from {', '.join(GROUPS)}")
         elif trained is not None and name not in trained:
             problems.append(f"{key}.optimizer.groups.{name}: has settings, but {key}.train does not train it")
+    for monitor in set(config.run.monitors) & {"tensorboard", "wandb"}:
+        if importlib.util.find_spec(monitor) is None:
+            problems.append(f"run.monitors: {monitor} is not installed here; pip install {monitor}, or use csv")
     if problems:
         raise ConfigError(*[f"{source}: {p}" for p in problems])
 

@@ -29,9 +29,9 @@ from lingualift_ds.miniature.world import LANGUAGES
 logger = get_logger(__name__)
 
 DEFAULT = Path("runs/miniature")
-SENTENCES = 25_600
+SENTENCES = 28_160
 """Stage I sentences: one epoch."""
-PROBLEMS = 28_800
+PROBLEMS = 12_800
 """Stage II problems: one epoch."""
 QUESTIONS = 200
 """Held-out problems a language."""
@@ -112,8 +112,8 @@ def make_recipe(output: Path, seed: int) -> dict:
                 "warmup_ratio": 0.05,
             },
             "deepspeed": f"ds_configs/stage{number}_zero3.json",
-            "checkpoint": {"every": 200, "keep_last": 1},
-            "heldout_every": 100,
+            "checkpoint": {"every": 100, "keep_last": 1},
+            "heldout_every": 50,
         }
 
     return {
@@ -125,7 +125,7 @@ def make_recipe(output: Path, seed: int) -> dict:
             "llm_max_tokens": 256,
             "precision": "fp32",
         },
-        "stage1": stage(1, lr=3e-3, weight_decay=0.0),
+        "stage1": stage(1, lr=6e-3, weight_decay=0.0),
         "stage2": stage(2, lr=1e-3, weight_decay=0.01),
     }
 

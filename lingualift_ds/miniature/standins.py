@@ -2,8 +2,8 @@
 
 The encoder is trained as mT5 is, by denoising alone: texts of all languages, drawn independently of each
 other, never a pair. (Trained on translation it would be language-neutral already, and Stage I would have
-nothing left to do.) The LLM knows English, arithmetic, and to write a text again when an instruction asks
-it to; of other languages it sees a few byte strings, as Llama does.
+nothing left to do.) The LLM knows English and arithmetic, and follows instructions to write a text again or
+to say what it asks for; of other languages it sees a few byte strings, as Llama does.
 
 Run:  python -m lingualift_ds.miniature.standins encoder|llm --output DIR --seed N
 """

@@ -111,6 +111,7 @@ TABLE = {
     "LLM without EOS": (drop_eos, [], "model.llm: .*tokenizer has no EOS token"),
     "fp16 with mT5": (NOTHING, ["model.precision=fp16"], "fp16 overflows in mt5 encoders.*allowed: bf16, fp32"),
     "longer than the LLM": (NOTHING, ["model.llm_max_tokens=999"], "999, but this LLM has 256 positions"),
+    "monitor not installed": (NOTHING, ["run.monitors=[wandb]"], "wandb is not installed here; pip install wandb"),
     "training nothing": (NOTHING, ["stage1.train=[]"], "stage1.train: empty, nothing would be trained"),
     "no such group": (NOTHING, ["stage1.train=[adapter]"], "'adapter' is not one of encoder, alignment, llm"),
     "stage 1 without encoder": (NOTHING, ["model.encoder=null"], "stage 1 trains the alignment layer, which needs"),

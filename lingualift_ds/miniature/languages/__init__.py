@@ -8,7 +8,7 @@ NOUNS      a line a noun: English noun, singular, plural, gender or noun class
 NOUN_AGREEMENT / NAME_AGREEMENT   words that agree with a noun's or a person's gender or class
 FRAMES     sentence frames: frame name -> one or more templates
 
-Slots of the templates: {a} {b} persons; {x} {y} {z} nouns, always with a form ({x.one}, {x.many} or
-an agreeing word); {n} {m} {k} {j} numbers. All numbers are 2 or more, so that no singular is needed
+Slots of the templates: {a} {b} persons; {x} {y} {z} nouns, always with a form ({x.many} or an
+agreeing word); {n} {m} {k} {j} numbers. All numbers are 2 or more, so that no singular is needed
 after them.
 """

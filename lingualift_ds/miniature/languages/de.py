@@ -1,4 +1,4 @@
-"""German: three genders in the article, capitalised nouns, the verb in second place."""
+"""German: capitalised nouns, umlauts in the plural, the verb in second place."""
 
 CASES = ()
 
@@ -38,7 +38,7 @@ car Auto Autos n
 truck Lastwagen Lastwagen m
 """
 
-NOUN_AGREEMENT = {"m": {"a": "ein"}, "f": {"a": "eine"}, "n": {"a": "ein"}}
+NOUN_AGREEMENT = {"m": {}, "f": {}, "n": {}}
 NAME_AGREEMENT = {"m": {}, "f": {}}
 
 FRAMES = {

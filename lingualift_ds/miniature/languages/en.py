@@ -14,31 +14,31 @@ Asha Asha f
 """
 
 NOUNS = """
-apple apple apples an
-book book books a
-pen pen pens a
-cup cup cups a
-egg egg eggs an
-ball ball balls a
-chair chair chairs a
-mango mango mangoes a
-flower flower flowers a
-stone stone stones a
-shirt shirt shirts a
-key key keys a
-bird bird birds a
-hen hen hens a
-cat cat cats a
-goat goat goats a
-ant ant ants an
-spider spider spiders a
-bicycle bicycle bicycles a
-rickshaw rickshaw rickshaws a
-car car cars a
-truck truck trucks a
+apple apple apples -
+book book books -
+pen pen pens -
+cup cup cups -
+egg egg eggs -
+ball ball balls -
+chair chair chairs -
+mango mango mangoes -
+flower flower flowers -
+stone stone stones -
+shirt shirt shirts -
+key key keys -
+bird bird birds -
+hen hen hens -
+cat cat cats -
+goat goat goats -
+ant ant ants -
+spider spider spiders -
+bicycle bicycle bicycles -
+rickshaw rickshaw rickshaws -
+car car cars -
+truck truck trucks -
 """
 
-NOUN_AGREEMENT = {"a": {"a": "a"}, "an": {"a": "an"}}
+NOUN_AGREEMENT = {"-": {}}
 NAME_AGREEMENT = {"m": {}, "f": {}}
 
 FRAMES = {

@@ -1,4 +1,4 @@
-"""Spanish: grammatical gender in articles and question words."""
+"""Spanish: grammatical gender in question words."""
 
 CASES = ()
 
@@ -39,8 +39,8 @@ truck camión camiones m
 """
 
 NOUN_AGREEMENT = {
-    "m": {"a": "un", "how_many": "Cuántos"},
-    "f": {"a": "una", "how_many": "Cuántas"},
+    "m": {"how_many": "Cuántos"},
+    "f": {"how_many": "Cuántas"},
 }
 NAME_AGREEMENT = {"m": {}, "f": {}}
 
