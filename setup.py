@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["lingualift_ds", "lingualift_ds.*"]),
     package_data={"lingualift_ds": ["miniature/lexicons/*.txt"]},
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "torch>=2.9",
         "deepspeed>=0.19.4",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real text through every part, with random models: prepares launch/recipes/gsm8k_lexicons.yaml's files from a data
-# folder, trains both stages on two processes, and evaluates on MGSM.
+# folder, trains both stages on two processes (one where there is one GPU), and evaluates on MGSM.
 #   bash launch/gsm8k_lexicons.sh [DATA]     DATA holds gsm8k/train.jsonl, lexicons/en-XX.txt, mgsm/mgsm_XX.tsv
 set -euo pipefail
 data=$(realpath "${1:-../shared/data}")
@@ -18,8 +18,9 @@ for part in "" _heldout; do
 done
 [ -f "$run/models/llm/model.safetensors" ] ||
   lingualift-ds random-models --corpus "$run/data/stage1.jsonl,$run/data/stage2.jsonl" --output "$run/models"
+ranks=$(python -c 'import torch; print(min(2, torch.cuda.device_count()) or 2)')
 for stage in 1 2; do
-  deepspeed --num_gpus 2 launch/train.py --stage $stage --config launch/recipes/gsm8k_lexicons.yaml
+  deepspeed --num_gpus "$ranks" launch/train.py --stage $stage --config launch/recipes/gsm8k_lexicons.yaml
 done
 lingualift-ds evaluate --model "$run/stage2" --tasks mgsm --data "$data/mgsm" --output "$run/evaluation" \
   --limit 50 --max-new-tokens 128

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up .venv in the repository root: an editable install at the versions of constraints.txt. Idempotent.
-# On a GPU machine with its own torch: PYTHON=/path/to/python bash launch/setup.sh (any Python >= 3.10).
+# On a GPU machine with its own torch: PYTHON=/path/to/python bash launch/setup.sh (any Python >= 3.11).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 stamp=.venv/.lingualift-setup
@@ -9,7 +9,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/lingualift-
   exit 0
 fi
 python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "error: $python is older than 3.10" >&2; exit 2; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $python is older than 3.11" >&2; exit 2; }
 echo "setting up .venv (about 2 minutes)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 # torch first, at its pinned version: a range would bring another build, and DeepSpeed's build looks for torch.

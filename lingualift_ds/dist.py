@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as td
 
-from lingualift_ds.errors import LaunchError, UserError
+from lingualift_ds.errors import LaunchError
 
 _TIMEOUT = timedelta(minutes=30)
 
@@ -68,7 +68,10 @@ def connect(place: Place) -> None:
     if "MASTER_PORT" not in os.environ:
         os.environ["MASTER_PORT"] = _default_port(place)
     gpus = torch.cuda.is_available()
-    if gpus:
+    if gpus and torch.cuda.device_count() == 1 and place.launcher == "srun":
+        os.environ["LOCAL_RANK"] = "0"  # --gpus-per-task=1 shows each task its own GPU only
+        torch.cuda.set_device(0)
+    elif gpus:
         if place.local_rank >= torch.cuda.device_count():
             raise LaunchError(
                 f"launch: local rank {place.local_rank} has no GPU: {torch.cuda.device_count()} visible; "
@@ -154,15 +157,15 @@ def _default_port(place: Place) -> str:
 
 
 def on_main(make: Callable[[], Any]) -> Any:
-    """Run on rank 0 alone and give its result to all ranks; a UserError of rank 0 is raised on all of them.
+    """Run on rank 0 alone and give its result to all ranks; what fails on rank 0 is raised on all of them.
 
     Nothing collective may happen inside: the other ranks only wait for the outcome.
     """
-    outcome: tuple[Any, UserError | None] = (None, None)
+    outcome: tuple[Any, Exception | None] = (None, None)
     if read_place().is_main:
         try:
             outcome = (make(), None)
-        except UserError as error:
+        except Exception as error:  # whatever it is, the others must not wait for it in vain
             outcome = (None, error)
     value, error = from_main(outcome)
     if error is not None:

@@ -18,7 +18,8 @@ _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 def rank() -> int:
     """The global rank as launchers state it (torchrun and DeepSpeed, SLURM, OpenMPI); 0 without one."""
     for key in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
-        if os.environ.get(key, "").isdigit():
+        # A batch script's own shell has SLURM_PROCID too; only a task of srun has a step.
+        if os.environ.get(key, "").isdigit() and (key != "SLURM_PROCID" or "SLURM_STEP_ID" in os.environ):
             return int(os.environ[key])
     return 0
 

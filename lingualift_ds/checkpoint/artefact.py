@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.manifest import file_entry, sync_folder, verify, write_json, write_manifest
+from lingualift_ds.checkpoint.manifest import (
+    file_entry,
+    sync_folder,
+    verify,
+    writable,
+    write_json,
+    write_manifest,
+)
 from lingualift_ds.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -42,22 +49,22 @@ def write_artefact(
     and have an index, as transformers has it.
     """
     aside = folder.with_name(f".{folder.name}.tmp")
-    is_main = dist.read_place().is_main
-    if is_main:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-    shard: dict[str, Tensor] = {}
-    shards: list[list[str]] = []
+    writer = _ShardWriter(aside)
+    dist.on_main(lambda: writable(aside, writer.start))
+    # What fails on rank 0 is kept until all ranks have gone through all tensors: gathering is collective.
+    failure: CheckpointError | None = None
     for name, tensor in tensors:
         with gathered([tensor]):
-            if is_main:
-                if shard and sum(t.nbytes for t in shard.values()) + tensor.nbytes > _SHARD_BYTES:
-                    shards.append(_write_shard(aside, len(shards), shard))
-                    shard = {}
-                shard[name] = tensor.detach().to("cpu", copy=True).contiguous()
-    if is_main:
-        shards.append(_write_shard(aside, len(shards), shard))
-        _name_shards(aside, shards, stem)
+            if dist.read_place().is_main and failure is None:
+                try:
+                    writable(aside, lambda name=name, tensor=tensor: writer.add(name, tensor))
+                except CheckpointError as error:
+                    failure = error
+
+    def publish() -> None:
+        if failure is not None:
+            raise failure
+        writer.finish(stem)
         write_json(aside / "config.json", config)
         for role, tokenizer in tokenizers.items():
             tokenizer.save_pretrained(aside / f"{role}_tokenizer")
@@ -67,7 +74,38 @@ def write_artefact(
             shutil.rmtree(folder)
         aside.rename(folder)
         sync_folder(folder.parent)
-    dist.barrier()
+
+    dist.on_main(lambda: writable(aside, publish))
+
+
+class _ShardWriter:
+    """Collects whole tensors on rank 0 and writes a shard whenever enough have come."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._shard: dict[str, Tensor] = {}
+        self._written: list[list[str]] = []
+
+    def start(self) -> None:
+        """An empty folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Copy a tensor to the CPU; write the shard it would make too large first."""
+        if self._shard and sum(t.nbytes for t in self._shard.values()) + tensor.nbytes > _SHARD_BYTES:
+            self._flush()
+        self._shard[name] = tensor.detach().to("cpu", copy=True).contiguous()
+
+    def finish(self, stem: str) -> None:
+        """Write what is left and give the shards their names."""
+        self._flush()
+        _name_shards(self.folder, self._written, stem)
+
+    def _flush(self) -> None:
+        save_file(self._shard, self.folder / f"shard-{len(self._written)}", metadata={"format": "pt"})
+        self._written.append(list(self._shard))
+        self._shard = {}
 
 
 def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -76,18 +114,14 @@ def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return json.loads((folder / "config.json").read_text(encoding="utf-8")), manifest
 
 
-def read_tensors(folder: Path) -> Iterable[dict[str, Tensor]]:
-    """The tensors of an artefact, a shard at a time. Raises CheckpointError for a damaged shard."""
+def read_tensors(folder: Path, prefix: str = "") -> Iterable[dict[str, Tensor]]:
+    """The tensors of an artefact whose names begin so, a shard at a time. Raises CheckpointError for a damaged one."""
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            yield load_file(path)
+            with safe_open(path, framework="pt") as file:
+                yield {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
         except SafetensorError as error:
             raise CheckpointError(f"{path}: is damaged: {error}") from None
-
-
-def _write_shard(folder: Path, number: int, shard: dict[str, Tensor]) -> list[str]:
-    save_file(shard, folder / f"shard-{number}", metadata={"format": "pt"})
-    return list(shard)
 
 
 def _name_shards(folder: Path, shards: list[list[str]], stem: str) -> None:

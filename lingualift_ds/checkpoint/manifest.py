@@ -6,9 +6,12 @@ A folder without a valid manifest does not exist for any loader.
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from lingualift_ds.errors import CheckpointError
 
@@ -17,11 +20,16 @@ FORMAT = 1
 
 
 def file_entry(path: Path) -> dict[str, Any]:
-    """Size in bytes and SHA-256 of a file, after forcing it to disk."""
+    """Size in bytes and SHA-256 of a file that was just written, after forcing it to disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"size": path.stat().st_size, "sha256": digest}
+    return {"size": path.stat().st_size, "sha256": sha256(path)}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path, files: dict[str, dict[str, Any]], facts: dict[str, Any]) -> None:
@@ -53,7 +61,7 @@ def verify(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: is missing, but {NAME} lists it")
         if path.stat().st_size != entry["size"]:
             raise CheckpointError(f"{path}: has {path.stat().st_size} bytes, {NAME} says {entry['size']}")
-        if file_entry(path)["sha256"] != entry["sha256"]:
+        if sha256(path) != entry["sha256"]:
             raise CheckpointError(f"{path}: its SHA-256 is not the one in {NAME}: the file is damaged")
     return manifest
 
@@ -78,6 +86,14 @@ def write_json(path: Path, value: Any) -> None:
         os.fsync(file.fileno())
     os.replace(aside, path)
     sync_folder(path.parent)
+
+
+def writable(folder: Path, write: Callable[[], Any]) -> Any:
+    """The result of `write`; what the file system refuses becomes a CheckpointError that names the folder."""
+    try:
+        return write()
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: cannot be written: {error.__class__.__name__} {error}") from error
 
 
 def sync_folder(folder: Path) -> None:

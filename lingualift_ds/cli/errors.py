@@ -1,11 +1,13 @@
 """How a command ends: a user's error is one clear line and exit code 2, ours keeps its traceback."""
 
-import os
 import sys
+import time
 from collections.abc import Callable
 
 from lingualift_ds.errors import TrainingError, UserError
 from lingualift_ds.log import rank
+
+_WAIT_SECONDS = 6.0
 
 
 def run_command(command: Callable[[], int | None], traceback: bool = False) -> int:
@@ -15,11 +17,19 @@ def run_command(command: Callable[[], int | None], traceback: bool = False) -> i
     except (UserError, TrainingError) as error:
         if traceback:
             raise
-        if rank() == 0:
-            sys.stderr.write(f"error: {error}\n")
+        _say(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _say(error: Exception) -> None:
+    """One line for all ranks where all fail alike, and a line of its own for a rank that fails alone.
+
+    The others wait before they speak: where rank 0 has failed too, the launcher ends them meanwhile.
+    """
+    if rank() == 0:
+        sys.stderr.write(f"error: {error}\n")
+    else:
+        time.sleep(_WAIT_SECONDS)
+        sys.stderr.write(f"[rank {rank()}] error: {error}\n")

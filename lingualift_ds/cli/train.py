@@ -33,9 +33,11 @@ def _train(arguments: argparse.Namespace) -> None:
     path = arguments.config or _miniature()
     config = load_config(path, arguments.overrides)
     _choose_threads()
+    from lingualift_ds import dist
     from lingualift_ds.train.run import run_stage
 
     run_stage(config, stage, arguments.resume, str(path))
+    dist.disconnect()
 
 
 def _miniature() -> str:

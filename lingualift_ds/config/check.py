@@ -18,6 +18,8 @@ def check_config(config: Config, stage: int, source: str = "config") -> None:
             problems.append(f"{key}.train: empty, nothing would be trained; choose from {', '.join(GROUPS)}")
         if config.model.encoder is None and set(trained) - {"llm"}:
             problems.append(f"{key}.train: {', '.join(trained)}, but model.encoder is null: only llm can be trained")
+    if config.run.seed < 0:
+        problems.append(f"run.seed: {config.run.seed}, must be at least 0")
     if config.model.encoder is None and stage == 1:
         problems.append("model.encoder: null, but stage 1 trains the alignment layer, which needs an encoder")
     for name in settings.optimizer.groups:
@@ -34,6 +36,10 @@ def check_config(config: Config, stage: int, source: str = "config") -> None:
 
 def _model_problems(config: Config) -> list[str]:
     model, problems = config.model, []
+    if model.precision == "fp16":
+        problems.append(
+            "model.precision: fp16 is not trained in here: mT5 and other T5 kinds overflow in it; allowed: bf16, fp32"
+        )
     for name in ("encoder_max_tokens", "llm_max_tokens"):
         if getattr(model, name) < 8:
             problems.append(f"model.{name}: {getattr(model, name)}, must be at least 8 tokens")
@@ -64,10 +70,12 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
         ("heldout_every", settings.heldout_every, 0),
         ("optimizer.weight_decay", optimizer.weight_decay, 0),
         ("optimizer.clip", optimizer.clip, 0),
+        *((f"optimizer.groups.{n}.weight_decay", g.weight_decay or 0, 0) for n, g in optimizer.groups.items()),
     ]
-    problems = [f"{key}.{n}: {value}, must be at least {low}" for n, value, low in at_least if value < low]
-    if not optimizer.lr > 0:
-        problems.append(f"{key}.optimizer.lr: {optimizer.lr}, must be above 0")
+    problems = [f"{key}.{n}: {value}, must be at least {low}" for n, value, low in at_least if not value >= low]
+    above_zero = [("optimizer.lr", optimizer.lr), ("optimizer.eps", optimizer.eps)]
+    above_zero += [(f"optimizer.groups.{n}.lr", g.lr) for n, g in optimizer.groups.items() if g.lr is not None]
+    problems += [f"{key}.{n}: {value}, must be above 0" for n, value in above_zero if not 0 < value < float("inf")]
     if not 0 <= optimizer.warmup_ratio < 1:
         problems.append(f"{key}.optimizer.warmup_ratio: {optimizer.warmup_ratio}, must be from 0 to below 1")
     if not all(0 <= b < 1 for b in optimizer.betas):

@@ -47,6 +47,12 @@ def build_ds_config(
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: holds no JSON object")
     problems = [f"{path}: {key}: does not belong here; {say}" for key, say in _FOREIGN.items() if key in given]
+    sections = ("zero_optimization", "bf16", "fp16", "data_types")
+    wrong = [
+        f"{path}: {k} is {given[k]!r}, must be an object" for k in sections if not isinstance(given.get(k, {}), dict)
+    ]
+    if wrong:
+        raise ConfigError(*wrong)
     filled = copy.deepcopy(given)
     for key, value in _owned_values(model, stage, batch).items():
         found = _get(filled, key)
@@ -60,6 +66,9 @@ def build_ds_config(
     if problems:
         raise ConfigError(*problems)
     filled.update(_monitor_section(run, monitor_folder))
+    if model.precision == "bf16" and level == 3:
+        # DeepSpeed's default adds up micro-batches in bf16, and the gradient would depend on the accumulation.
+        filled.setdefault("data_types", {}).setdefault("grad_accum_dtype", "fp32")
     filled.setdefault("zero_allow_untested_optimizer", True)
     filled.setdefault("steps_per_print", 2**31 - 1)
     return filled

@@ -9,6 +9,9 @@ from lingualift_ds.data.jsonl import read_jsonl
 from lingualift_ds.data.languages import LANGUAGES
 from lingualift_ds.errors import DataError
 
+MATH_INSTRUCTION = "Solve the following math problem:"
+"""Stage II's instruction, and that of the math benchmarks."""
+
 
 @dataclass(frozen=True)
 class Record:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from lingualift_ds.data.jsonl import excerpt, read_jsonl, read_lines
 from lingualift_ds.data.languages import language_code
+from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.evaluate.answers import parse_number
-
-DEFAULT_INSTRUCTION = "Solve the following math problem:"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Question:
     text: str
     answer: str
     object: str | None = None
-    instruction: str = DEFAULT_INSTRUCTION
+    instruction: str = MATH_INSTRUCTION
     target: str | None = None
 
 
@@ -115,7 +114,7 @@ def _read_jsonl(path: Path, language: str) -> Iterator[Question]:
             text=_text(where, record, "text"),
             answer=_answer(where, record, "answer"),
             object=_optional(where, record, "object"),
-            instruction=_optional(where, record, "instruction") or DEFAULT_INSTRUCTION,
+            instruction=_optional(where, record, "instruction") or MATH_INSTRUCTION,
             target=_optional(where, record, "target"),
         )
 

@@ -50,8 +50,7 @@ class Answerer:
             raise CheckpointError(f"{folder}: holds an alignment layer, not a whole model; train stage 2 first")
         dtype = DTYPES[config["precision"]]
         with no_init_weights():
-            model = _empty_model(config)
-        model.to(dtype)
+            model = _empty_model(config, dtype)
         _fill(model, folder)
         tokenizers = {
             role: AutoTokenizer.from_pretrained(folder / f"{role}_tokenizer")
@@ -93,15 +92,16 @@ class Answerer:
         return Answer(self.tokenizer.llm.decode(kept, skip_special_tokens=True).strip(), finished)
 
 
-def _empty_model(config: dict) -> BridgedModel:
-    llm = build_llm(_config(config["llm"]))
+def _empty_model(config: dict, dtype: torch.dtype) -> BridgedModel:
+    # Built in the dtype, not cast to it: a cast would also round the rotary frequencies, which stay in fp32.
+    llm = build_llm(_config(config["llm"]), dtype)
     llm.tie_weights()  # not done by the constructors while weights are not initialised
     if config["encoder"] is None:
         return BridgedModel(llm, None, None)
     encoder_config = _config(config["encoder"])
     kind = AlignmentConfig(**config["alignment"])
-    alignment = AlignmentLayer(kind, encoder_config.hidden_size, llm.config.hidden_size)
-    encoder = build_encoder(encoder_config)
+    alignment = AlignmentLayer(kind, encoder_config.hidden_size, llm.config.hidden_size).to(dtype)
+    encoder = build_encoder(encoder_config, dtype)
     encoder.tie_weights()
     return BridgedModel(llm, encoder, alignment)
 

@@ -8,6 +8,7 @@ DIR/models/encoder, DIR/models/llm
 DIR/recipe.yaml                   written last: where it is, the miniature is whole
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import yaml
 from lingualift_ds.data.codeswitch import make_stage1_records
 from lingualift_ds.data.jsonl import write_jsonl
 from lingualift_ds.data.lexicon import find_lexicons, read_lexicon
-from lingualift_ds.errors import DataError
+from lingualift_ds.errors import DataError, LaunchError
 from lingualift_ds.log import get_logger
 from lingualift_ds.miniature.problems import held_out_records, stage1_sentences, stage2_records
 from lingualift_ds.miniature.world import LANGUAGES
@@ -33,6 +34,7 @@ SENTENCES = 28_160
 """Stage I sentences: one epoch."""
 PROBLEMS = 12_800
 """Stage II problems: one epoch."""
+_LONGEST_BUILD_SECONDS = 3600
 QUESTIONS = 200
 """Held-out problems a language."""
 
@@ -43,7 +45,10 @@ def ensure_miniature(builds: bool) -> Path:
     if builds and not recipe.is_file():
         logger.info("no --config: building the embedded miniature in %s first (about 3 minutes)", DEFAULT)
         build_miniature(DEFAULT, seed=0)
+    waited = time.monotonic()
     while not recipe.is_file():
+        if time.monotonic() - waited > _LONGEST_BUILD_SECONDS:
+            raise LaunchError(f"{recipe}: rank 0 did not build the miniature within {_LONGEST_BUILD_SECONDS} s")
         time.sleep(0.5)
     return recipe
 
@@ -54,10 +59,10 @@ def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
     Raises DataError: another miniature there, or a folder that cannot be written.
     """
     recipe = output / "recipe.yaml"
-    wanted = make_recipe(output, seed)
+    about = {"seed": seed, "pretrained": pretrain}
     if recipe.is_file():
-        if yaml.safe_load(recipe.read_text(encoding="utf-8"))["run"]["seed"] != seed:
-            raise DataError(f"{output}: holds a miniature of another seed; choose another --output")
+        if json.loads((output / "about.json").read_text(encoding="utf-8")) != about:
+            raise DataError(f"{output}: holds a miniature of another seed or kind; choose another --output")
         logger.info("miniature found in %s", output)
         return recipe
     try:
@@ -72,7 +77,8 @@ def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
         for process in processes.values():
             process.kill()
     aside = recipe.with_suffix(".tmp")
-    aside.write_text(yaml.safe_dump(wanted, sort_keys=False), encoding="utf-8")
+    aside.write_text(yaml.safe_dump(make_recipe(output, seed), sort_keys=False), encoding="utf-8")
+    (output / "about.json").write_text(json.dumps(about), encoding="utf-8")
     os.replace(aside, recipe)
     return recipe
 
@@ -94,7 +100,7 @@ def write_data(output: Path, seed: int, sentences: int = SENTENCES, problems: in
 
 
 def make_recipe(output: Path, seed: int) -> dict:
-    """The recipe, as any user would write one. Settings were found on seeds 0 to 2, not on one."""
+    """The recipe, as any user would write one. Settings were chosen on seed 1; docs/miniature.md shows others."""
 
     def stage(number: int, lr: float, weight_decay: float) -> dict:
         return {

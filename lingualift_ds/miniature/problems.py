@@ -15,10 +15,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.miniature.world import LANGUAGES, LEGS, NOUNS, OBJECTS, PERSONS, WHEELS, plural
-
-STAGE1_INSTRUCTION = "Translate the following code-switched {language} sentence to pure English:"
-STAGE2_INSTRUCTION = "Solve the following math problem:"
 
 Slots = dict[str, str | int]
 
@@ -225,7 +223,7 @@ def _record(item: Problem) -> dict[str, str]:
     return {
         "id": item.id,
         "text": item.text,
-        "instruction": STAGE2_INSTRUCTION,
+        "instruction": MATH_INSTRUCTION,
         "target": item.solution,
         "language": item.language,
     }

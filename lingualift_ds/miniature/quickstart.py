@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from lingualift_ds.errors import LaunchError
+from lingualift_ds.errors import DataError, LaunchError
 from lingualift_ds.log import duration, get_logger
 from lingualift_ds.miniature.build import QUESTIONS
 from lingualift_ds.miniature.world import LANGUAGES
@@ -29,26 +30,24 @@ LEVELS = ("low", "medium", "high")
 
 
 class Quickstart:
-    """Runs the parts in order and keeps the seconds each took in DIR/seconds.json."""
+    """Runs the parts in order; DIR/quickstart.json keeps what is run and the seconds each part took."""
 
     def __init__(self, output: Path, seed: int, setup_seconds: float | None = None, rehearse: bool = False):
         self.output, self.seed, self.rehearse = output, seed, rehearse
         self.questions = 8 if rehearse else QUESTIONS
+        self.setup_seconds = setup_seconds
         self.recipe = output / "miniature/recipe.yaml"
-        self._times = output / "seconds.json"
-        self.seconds = json.loads(self._times.read_text()) if self._times.is_file() else {}
-        if setup_seconds is not None:
-            self.seconds["setup"] = setup_seconds
+        self.seconds: dict[str, float] = {}
 
     def run(self) -> dict:
         """Everything; returns what results.json holds. Raises LaunchError where a part fails."""
-        self.output.mkdir(parents=True, exist_ok=True)
-        self._part("miniature", self._miniature, done=self.recipe)
+        self._open()
+        self._part("miniature", self._miniature, [self.recipe])
         for stage in (1, 2):
-            done = self.output / f"lingualift/stage{stage}/COMPLETE"
-            self._part(f"stage{stage}", lambda stage=stage: self._stage(stage), done)
-        self._part("arms", self._arms, done=self.output / "no_stage1/stage2/COMPLETE")
-        self._part("evaluate", self._evaluate, done=self.output / "evaluation/no_stage1/jsonl/scores.json")
+            made = self.output / f"lingualift/stage{stage}/COMPLETE"
+            self._part(f"stage{stage}", lambda stage=stage: self._stage(stage), [made])
+        self._part("arms", self._arms, [self.output / arm / "stage2/COMPLETE" for arm in ARMS])
+        self._part("evaluate", self._evaluate, [self._scores(arm) for arm in ARMS])
         self.seconds["total"] = round(sum(v for k, v in self.seconds.items() if k != "total"), 1)
         results = self.results()
         (self.output / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -60,7 +59,7 @@ class Quickstart:
 
     def results(self) -> dict:
         """results.json: exact answers and right objects by arm and language, means by resource level, seconds."""
-        scores = {arm: json.loads((self.output / f"evaluation/{arm}/jsonl/scores.json").read_text()) for arm in ARMS}
+        scores = {arm: json.loads(self._scores(arm).read_text(encoding="utf-8")) for arm in ARMS}
         arms = {a: {code: s[code]["correct"] for code in LANGUAGES} for a, s in scores.items()}
         objects = {a: {code: s[code]["right_object"] for code in LANGUAGES} for a, s in scores.items()}
         return {
@@ -73,14 +72,38 @@ class Quickstart:
             "seconds": self.seconds,
         }
 
-    def _part(self, name: str, make, done: Path) -> None:
-        if done.is_file():
+    def _open(self) -> None:
+        """Make the folder, or make sure that it holds this very quickstart. Raises DataError."""
+        about, wanted = self.output / "quickstart.json", {"seed": self.seed, "rehearse": self.rehearse}
+        if about.is_file():
+            found = json.loads(about.read_text(encoding="utf-8"))
+            if {key: found[key] for key in wanted} != wanted:
+                raise DataError(f"{self.output}: holds a quickstart of seed {found['seed']}; choose another --output")
+            self.seconds = found["seconds"]
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.output}: cannot be written: {error.strerror}") from None
+        if self.setup_seconds is not None:
+            self.seconds.setdefault("setup", self.setup_seconds)
+        self._remember()
+
+    def _remember(self) -> None:
+        about = {"seed": self.seed, "rehearse": self.rehearse, "seconds": self.seconds}
+        (self.output / "quickstart.json").write_text(json.dumps(about), encoding="utf-8")
+
+    def _scores(self, arm: str) -> Path:
+        return self.output / f"evaluation/{arm}/jsonl/scores.json"
+
+    def _part(self, name: str, make: Callable[[], None], made: list[Path]) -> None:
+        """Run a part unless everything that it makes is there; a part that was cut short finds what it had done."""
+        if all(path.is_file() for path in made):
             logger.info("%s: done before", name)
             return
         started = time.monotonic()
         make()
         self.seconds[name] = round(time.monotonic() - started, 1)
-        self._times.write_text(json.dumps(self.seconds), encoding="utf-8")
+        self._remember()
         logger.info("%s: %s", name, duration(self.seconds[name]))
 
     def _miniature(self) -> None:
@@ -90,7 +113,7 @@ class Quickstart:
 
     def _stage(self, stage: int) -> None:
         deepspeed = Path(sys.executable).with_name("deepspeed")
-        command = [str(deepspeed), "--num_gpus", "2", *self._training(stage, "lingualift")]
+        command = [str(deepspeed), "--num_gpus", str(_ranks()), *self._training(stage, "lingualift")]
         run_together({f"stage {stage}": command})
 
     def _arms(self) -> None:
@@ -204,6 +227,13 @@ class _Thread(threading.Thread):
         self.join()
         if self._error:
             raise self._error
+
+
+def _ranks() -> int:
+    """Two processes; one where there is a single GPU. The losses are the same."""
+    import torch
+
+    return min(2, torch.cuda.device_count()) if torch.cuda.is_available() else 2
 
 
 def _launch_folder() -> Path:

@@ -26,10 +26,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from lingualift_ds.data.codeswitch import STAGE1_INSTRUCTION
+from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.log import Progress, get_logger
 from lingualift_ds.miniature.problems import (
-    STAGE1_INSTRUCTION,
-    STAGE2_INSTRUCTION,
     render,
     scenario,
     stage2_records,
@@ -167,7 +167,7 @@ def _denoising_batch(rows: list[Row], tokenizer: PreTrainedTokenizerFast) -> dic
 def _llm_corpus(seed: int) -> list[str]:
     """English for the tokenizer: texts, solutions and the wording of the instructions."""
     solutions = [record["target"] for record in stage2_records(1000, seed)]
-    wording = [*_COPY_INSTRUCTIONS, _READING_INSTRUCTION, STAGE2_INSTRUCTION]
+    wording = [*_COPY_INSTRUCTIONS, _READING_INSTRUCTION, MATH_INSTRUCTION]
     wording += [STAGE1_INSTRUCTION.format(language=LANGUAGES[code].name) for code in _FOREIGN]
     return [*islice(texts("en", seed, "llm tokenizer", 0.5), 3000), *solutions, *wording * 50]
 

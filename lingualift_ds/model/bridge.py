@@ -81,6 +81,8 @@ class BridgedModel(nn.Module):
         The prompts are padded on the left. The LLM's own generation defaults (sampling, penalties) are not used.
         """
         embeds = self.embed(llm_ids, encoder_ids, encoder_mask, soft_slots)
+        # transformers fills what a passed config leaves open (penalties) from the model's own.
+        self.llm.generation_config = GenerationConfig()
         greedy = GenerationConfig(
             max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=eos_id, pad_token_id=pad_id
         )

@@ -36,14 +36,9 @@ def encoder_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     return AutoModel._model_mapping[kind]
 
 
-def check_encoder(config: PreTrainedConfig, precision: str, max_tokens: int) -> None:
-    """Raise ModelError for what is no encoder, ConfigError for a precision or a length that it cannot do."""
+def check_encoder(config: PreTrainedConfig, max_tokens: int) -> None:
+    """Raise ModelError for what is no encoder, ConfigError for a length that it cannot do."""
     encoder_class(config)
-    if precision == "fp16" and config.model_type in _RELATIVE_POSITIONS:
-        raise ConfigError(
-            f"model.precision: fp16 overflows in {config.model_type} encoders (they were trained in bf16); "
-            "allowed: bf16, fp32"
-        )
     limit = position_limit(config)
     if limit is not None and max_tokens > limit:
         raise ConfigError(
@@ -68,6 +63,7 @@ def load_encoder(name: str, config: PreTrainedConfig, precision: str) -> PreTrai
     Raises ModelError: unreadable files, missing weights, a kind of model that has no encoder.
     """
     kind = encoder_class(config)
+    config.encoder_layerdrop = 0.0  # M2M100 drops layers at random on each rank: under ZeRO-3 the ranks would hang
     options: dict = {"dtype": DTYPES[precision], "output_loading_info": True, **_constructor_options(kind)}
     if kind is M2M100Encoder:
         # The files hold the whole translation model; its encoder's names lose their prefix, and the
@@ -76,10 +72,10 @@ def load_encoder(name: str, config: PreTrainedConfig, precision: str) -> PreTrai
     return load_weights(lambda: kind.from_pretrained(name, config=config, **options), name, "model.encoder")
 
 
-def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+def build_encoder(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The encoder without weights from files: random, to be overwritten."""
     kind = encoder_class(config)
-    return kind._from_config(config, **_constructor_options(kind))
+    return kind._from_config(config, dtype=dtype, **_constructor_options(kind))
 
 
 def encode(encoder: nn.Module, ids_BS: Tensor, mask_BS: Tensor) -> Tensor:

@@ -3,21 +3,39 @@
 import importlib.util
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lingualift_ds.errors import ConfigError, ModelError
 from lingualift_ds.model.loading import DTYPES, load_weights
 
 
-def choose_attention(wanted: str) -> tuple[str, str]:
-    """(implementation, reason) for the LLM's attention. Raises ConfigError for one that is not there."""
-    flash = torch.cuda.is_available() and importlib.util.find_spec("flash_attn") is not None
-    if wanted == "auto":
-        return ("flash_attention_2", "flash-attn is installed") if flash else ("sdpa", "flash-attn is not usable here")
-    if wanted == "flash_attention_2" and not flash:
-        raise ConfigError("model.attention: flash_attention_2 needs a GPU and flash-attn; here: sdpa, eager")
-    return wanted, "asked for"
+def choose_attention(wanted: str, precision: str, config: PreTrainedConfig) -> tuple[str, str]:
+    """(implementation, reason) for the LLM's attention. Raises ConfigError for one that cannot work here."""
+    obstacle = _flash_obstacle(precision, config)
+    if wanted == "flash_attention_2" and obstacle:
+        raise ConfigError(f"model.attention: flash_attention_2: {obstacle}; here: sdpa, eager")
+    if wanted != "auto":
+        return wanted, "asked for"
+    return ("sdpa", obstacle) if obstacle else ("flash_attention_2", "flash-attn is installed")
+
+
+def _flash_obstacle(precision: str, config: PreTrainedConfig) -> str:
+    """Why flash-attn cannot be used; empty where it can."""
+    if not torch.cuda.is_available():
+        return "there is no GPU"
+    if importlib.util.find_spec("flash_attn") is None:
+        return "flash-attn is not installed"
+    if precision == "fp32":
+        return "flash-attn has no fp32"
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config))
+    return "" if getattr(kind, "_supports_flash_attn", False) else f"{config.model_type} does not support flash-attn"
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
@@ -35,9 +53,9 @@ def load_llm(name: str, precision: str, attention: str) -> PreTrainedModel:
     return load_weights(lambda: AutoModelForCausalLM.from_pretrained(name, **options), name, "model.llm")
 
 
-def build_llm(config: PreTrainedConfig, attention: str = "sdpa") -> PreTrainedModel:
+def build_llm(config: PreTrainedConfig, dtype: torch.dtype, attention: str = "sdpa") -> PreTrainedModel:
     """The LLM without weights from files: random, to be overwritten."""
-    return AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
 def checkpoint_activations(llm: PreTrainedModel) -> None:

@@ -26,6 +26,11 @@ def add_whitespace_tokens(tokenizer: PreTrainedTokenizerBase, embedding_rows: in
     return dict(zip(ids, rows))
 
 
+def drops_whitespace(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether this tokenizer loses any of WHITESPACE."""
+    return any(_drops(tokenizer, w) for w in WHITESPACE)
+
+
 def _as_tokens(texts: list[str]) -> list:
     from tokenizers import AddedToken
 

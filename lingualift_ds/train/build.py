@@ -1,7 +1,8 @@
 """Build: config to tokenizers, samples and the bridged model. The one place where model and data meet."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
-from lingualift_ds.checkpoint.manifest import fingerprint
+from lingualift_ds.checkpoint.manifest import fingerprint, read_manifest
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.schema import Config, DataConfig, ModelConfig
-from lingualift_ds.data.records import read_records
+from lingualift_ds.data.records import Record, read_records
 from lingualift_ds.data.tokenize import Sample, SampleTokenizer
 from lingualift_ds.errors import CheckpointError, ConfigError, DataError
 from lingualift_ds.log import get_logger
@@ -22,7 +23,7 @@ from lingualift_ds.model.alignment import AlignmentLayer
 from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.encoders import check_encoder, load_encoder
 from lingualift_ds.model.loading import DTYPES, read_config, read_tokenizer
-from lingualift_ds.model.whitespace import add_whitespace_tokens
+from lingualift_ds.model.whitespace import add_whitespace_tokens, drops_whitespace
 from lingualift_ds.train.stages import Stage
 
 logger = get_logger(__name__)
@@ -47,19 +48,23 @@ class Sources:
 
 def read_sources(model: ModelConfig) -> Sources:
     """Configs and tokenizers of both models, checked against the settings. Raises ModelError, ConfigError."""
-    llms.choose_attention(model.attention)
     llm_config = read_config(model.llm, "model.llm")
     llm_tokenizer = read_tokenizer(model.llm, "model.llm")
     llms.check_tokenizer(llm_tokenizer, model.llm)
+    llms.choose_attention(model.attention, model.precision, llm_config)
     longest = getattr(llm_config, "max_position_embeddings", None)
     if longest and model.llm_max_tokens > longest:
         raise ConfigError(f"model.llm_max_tokens: {model.llm_max_tokens}, but this LLM has {longest} positions")
     if model.encoder is None:
         return Sources(llm_config, llm_tokenizer, None, None, {})
     encoder_config = read_config(model.encoder, "model.encoder")
-    check_encoder(encoder_config, model.precision, model.encoder_max_tokens)
+    check_encoder(encoder_config, model.encoder_max_tokens)
     encoder_tokenizer = read_tokenizer(model.encoder, "model.encoder")
     rows = add_whitespace_tokens(encoder_tokenizer, encoder_config.vocab_size) if model.whitespace_tokens else {}
+    if rows:
+        logger.info("white space: %d tokens of the encoder's tokenizer borrow embedding rows", len(rows))
+    elif model.whitespace_tokens and drops_whitespace(encoder_tokenizer):
+        logger.warning("the encoder's tokenizer drops newlines, and its embedding has no spare row to keep them")
     return Sources(llm_config, llm_tokenizer, encoder_config, encoder_tokenizer, rows)
 
 
@@ -80,13 +85,11 @@ def read_samples(
 ) -> list[Sample]:
     """The usable samples of the files, in order, the first `limit` of them; what was dropped or shortened is said.
 
-    Raises DataError: unreadable rows, or no usable row at all.
+    Among several files an id is told by its file too. Raises DataError: unreadable rows, or no usable row at all.
     """
     dropped: Counter = Counter()
-    instruction = data.instruction or stage.instruction
-    records = (r for path in paths for r in read_records(path, data.shape, instruction))
     samples = []
-    for sample in tokenizer.samples(records, dropped):
+    for sample in tokenizer.samples(_records(paths, data, stage), dropped):
         samples.append(sample)
         if len(samples) == limit:
             break
@@ -101,33 +104,53 @@ def read_samples(
     return samples
 
 
-def read_handover(config: Config, stage: Stage, sources: Sources) -> dict[str, Tensor] | None:
-    """The alignment layer's weights that this stage starts from; None where it starts fresh or has none.
+def _records(paths: tuple[str, ...], data: DataConfig, stage: Stage) -> Iterator[Record]:
+    for path in paths:
+        for record in read_records(path, data.shape, data.instruction or stage.instruction):
+            yield replace(record, id=f"{path}:{record.id}") if len(paths) > 1 else record
+
+
+def handover_folder(config: Config, stage: Stage) -> Path | None:
+    """The artefact that this stage takes its alignment layer from; None where it starts fresh or has none."""
+    wanted = config.stage(stage.number).start_from
+    if config.model.encoder is None or wanted == "scratch" or (wanted == "auto" and stage.inherits_from is None):
+        return None
+    return Path(wanted if wanted != "auto" else f"{config.run.output}/stage{stage.inherits_from}/artefact")
+
+
+def handover_id(config: Config, stage: Stage) -> str | None:
+    """SHA-256 over the weight files that are handed over, as their manifest has it; None without a handover."""
+    folder = handover_folder(config, stage)
+    if folder is None or not folder.is_dir():
+        return None
+    files = read_manifest(folder)["files"]
+    return ",".join(files[name]["sha256"] for name in sorted(files) if name.endswith(".safetensors"))
+
+
+def read_handover(config: Config, stage: Stage, sources: Sources) -> tuple[dict[str, Tensor] | None, str | None]:
+    """The alignment layer's weights that this stage starts from, and their id; None where it starts fresh.
 
     Raises CheckpointError: no artefact, a damaged one, or one of other models or of another alignment kind.
     """
-    settings = config.stage(stage.number)
-    if sources.encoder_config is None:
-        if settings.start_from != "auto":
+    settings, folder = config.stage(stage.number), handover_folder(config, stage)
+    if folder is None:
+        if sources.encoder_config is None and settings.start_from != "auto":
             logger.warning("start_from: %s is not used: this model has no alignment layer", settings.start_from)
-        return None
-    if settings.start_from == "scratch" or (settings.start_from == "auto" and stage.inherits_from is None):
-        if "alignment" not in stage.trained(settings):
+        elif sources.encoder_config is not None and "alignment" not in stage.trained(settings):
             logger.warning("the alignment layer is fresh and %s does not train it: it stays random", stage.folder)
-        return None
-    folder = Path(settings.start_from)
-    if settings.start_from == "auto":
-        folder = Path(config.run.output) / f"stage{stage.inherits_from}" / "artefact"
-        if not folder.is_dir():
-            raise CheckpointError(
-                f"{folder}: no such artefact; run --stage {stage.inherits_from} first, or set "
-                f"{stage.folder}.start_from to an artefact's folder or to scratch"
-            )
+        return None, None
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder}: no such artefact; run --stage {stage.inherits_from} first, or set "
+            f"{stage.folder}.start_from to an artefact's folder or to scratch"
+        )
     theirs, _ = read_artefact(folder)
     check_handover(folder, theirs, artefact_config(config, sources))
-    tensors = {k.removeprefix("alignment."): v for shard in read_tensors(folder) for k, v in shard.items()}
+    tensors = {
+        k.removeprefix("alignment."): v for shard in read_tensors(folder, "alignment.") for k, v in shard.items()
+    }
     logger.info("alignment layer taken over from %s (%s)", folder, config.model.alignment.kind)
-    return tensors
+    return tensors, handover_id(config, stage)
 
 
 def build_model(config: Config, sources: Sources, handover: dict[str, Tensor] | None) -> BridgedModel:
@@ -137,7 +160,7 @@ def build_model(config: Config, sources: Sources, handover: dict[str, Tensor] | 
     alignment layer is small and is loaded whole, before anything partitions it.
     """
     model = config.model
-    attention, reason = llms.choose_attention(model.attention)
+    attention, reason = llms.choose_attention(model.attention, model.precision, sources.llm_config)
     logger.info("attention of the LLM: %s (%s)", attention, reason)
     torch.manual_seed(config.run.seed)
     encoder = alignment = None
@@ -157,13 +180,15 @@ def build_model(config: Config, sources: Sources, handover: dict[str, Tensor] | 
 def check_handover(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     """Raise CheckpointError where an artefact was made with another encoder, LLM or alignment kind."""
     for what in ("alignment", "encoder", "llm"):
-        for key, found in (theirs.get(what) or {}).items():
-            expected = (ours[what] or {}).get(key)
+        for key, expected in (ours[what] or {}).items():
+            found = (theirs.get(what) or {}).get(key)
             if key != "name" and found != expected:
                 raise CheckpointError(
                     f"{folder}: was made with another {what}: {key} {found!r} of {theirs[what].get('name', what)}, "
-                    f"this run has {expected!r} of {(ours[what] or {}).get('name', what)}"
+                    f"this run has {expected!r} of {ours[what].get('name', what)}"
                 )
+    if theirs.get("whitespace_rows") != ours["whitespace_rows"]:
+        raise CheckpointError(f"{folder}: was made with other white-space tokens; set model.whitespace_tokens as there")
 
 
 def artefact_config(config: Config, sources: Sources) -> dict[str, Any]:

@@ -29,7 +29,9 @@ class Heldout:
                 loss = torch.zeros((), dtype=torch.float64)
                 for first in range(0, len(samples), self.batch.samples):
                     chunk = samples[first : first + self.batch.samples]
-                    for micro in deal(chunk, self.batch, dist.read_place().rank, self.padding).micro_batches:
+                    dealt = deal(chunk, self.batch, dist.read_place().rank, self.padding)
+                    passes = -(-len(chunk) // (self.batch.world_size * self.batch.micro_samples))
+                    for micro in dealt.micro_batches[:passes]:
                         loss += engine.forward(micro).double().cpu()
                 sums[language] = (dist.total([float(loss)])[0], sum(len(s.target_ids) for s in samples))
         engine.train(True)

@@ -1,19 +1,25 @@
-"""Run one stage from a config: parse and check, build, fit, hand over. What `launch/train.py` calls."""
+"""Run one stage from a config: prepare, build, fit, hand over. What `launch/train.py` calls."""
 
+import hashlib
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import write_artefact
-from lingualift_ds.checkpoint.store import CheckpointStore
-from lingualift_ds.config.batch import plan_batch
+from lingualift_ds.checkpoint.store import CheckpointStore, check_fits, newest
+from lingualift_ds.config.batch import BatchPlan, plan_batch
 from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, zero_level
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.loader import Padding, StepLoader
+from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.engine.build import build_engine, connect, loading
-from lingualift_ds.errors import CheckpointError
+from lingualift_ds.errors import CheckpointError, LaunchError
 from lingualift_ds.log import MetricsWriter, duration, get_logger
 from lingualift_ds.model.groups import format_sizes, freeze_all_but, group_of, group_sizes
 from lingualift_ds.train import build
@@ -26,6 +32,22 @@ from lingualift_ds.train.state import seed_everything
 logger = get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What can be known before any process group or GPU is touched: read, checked, tokenised."""
+
+    folder: StageFolder
+    start: str
+    batch: BatchPlan
+    ds_config: dict[str, Any]
+    sources: build.Sources
+    samples: list[Sample]
+    heldout: list[Sample]
+    handover: dict[str, Tensor] | None
+    identity: dict[str, Any]
+    """What a resumed run must find unchanged, beside its config."""
+
+
 def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> None:
     """Train one stage, from wherever it stands, to COMPLETE. Every rank calls it.
 
@@ -36,89 +58,122 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> No
     folder = stage_folder(config, stage)
     start = decide(folder, config, stage, resume_mode)
     if start == "complete":
+        _check_still_valid(folder, config, stage)
         logger.info("stage %d (%s) is complete already: %s", stage.number, stage.name, folder.artefact)
         return
-    place, settings = dist.read_place(), config.stage(stage.number)
-    batch = plan_batch(settings.batch, place.world_size, f"{stage.folder}.batch")
-    ds_config = build_ds_config(config.run, config.model, settings, batch, (folder.path / "monitor").absolute())
-    sources = build.read_sources(config.model)
-    tokenizer = build.sample_tokenizer(sources, config.model)
-    padding = Padding.of(sources.llm_tokenizer, sources.encoder_tokenizer)
-    data = settings.data
-    samples = build.read_samples(data.train, data, stage, tokenizer, data.limit)
-    heldout = None
-    if data.heldout:
-        heldout = Heldout(build.read_samples(data.heldout, data, stage, tokenizer), batch, padding)
-    loader = StepLoader(samples, batch, place.rank, config.run.seed, padding)
-    total_steps = settings.steps or settings.epochs * loader.steps_per_epoch
-
-    handover = build.read_handover(config, stage, sources)
-
+    prepared = prepare(config, stage, folder, start)
+    place = dist.read_place()
     connect(place)
+    if len(set(dist.gather(start))) > 1:
+        raise LaunchError(f"{folder.path}: ranks do not see the same files there; run.output must be a shared folder")
     dist.on_main(lambda: open_folder(folder, config))
     logger.info("stage %d (%s) in %s, launched by %s", stage.number, stage.name, folder.path, place.launcher)
-    logger.info("%s samples, %s, %s steps, ZeRO-%s", len(samples), batch, total_steps, zero_level(ds_config))
-    with loading(ds_config):
-        model = build.build_model(config, sources, handover)
-    freeze_all_but(model, stage.trained(settings))
-    logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
-    seed_everything(config.run.seed, place.rank)
-    run = Run(
-        label=f"stage {stage.number}",
-        settings=settings,
-        engine=build_engine(model, group_of, settings.optimizer, ds_config, total_steps),
-        loader=loader,
-        heldout=heldout,
-        store=CheckpointStore(folder.checkpoints, settings.checkpoint.keep_last),
-        metrics=MetricsWriter(folder.metrics),
-        total_steps=total_steps,
-        facts={"stage": stage.name, "world_size": place.world_size, "zero": zero_level(ds_config)},
-    )
-    _position(run, folder, start)
+    checkpoint = dist.on_main(lambda: _checkpoint(folder, place, prepared)) if start == "resume" else None
+    run = build_run(config, stage, prepared)
+    if checkpoint is None:
+        dist.on_main(lambda: run.metrics.truncate_after(0))
+    else:
+        resume(run, checkpoint)
+        logger.info("resumed from %s at step %d of %d", checkpoint, run.progressed.step, run.total_steps)
     fit(run)
-    _hand_over(run, folder, config, stage, sources)
+    _hand_over(run, config, stage, prepared)
     logger.info("stage %d complete in %s: %s", stage.number, duration(time.monotonic() - started), folder.artefact)
     run.engine.close()
 
 
-def _position(run: Run, folder: StageFolder, start: str) -> None:
-    """Go to the newest whole checkpoint, or to step 0 with no old metrics."""
-    if start == "fresh":
-        dist.on_main(lambda: run.metrics.truncate_after(0))
-        return
-    newest = dist.on_main(lambda: _newest(run.store, folder))
-    resume(run, newest)
-    logger.info("resumed from %s at step %d of %d", newest, run.progressed.step, run.total_steps)
+def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Prepared:
+    """Read, check and tokenise everything; on every rank alike, with no process group. Raises UserErrors."""
+    settings, data = config.stage(stage.number), config.stage(stage.number).data
+    stage.trained(settings)
+    batch = plan_batch(settings.batch, dist.read_place().world_size, f"{stage.folder}.batch")
+    ds_config = build_ds_config(config.run, config.model, settings, batch, (folder.path / "monitor").absolute())
+    sources = build.read_sources(config.model)
+    handover, handover_id = build.read_handover(config, stage, sources)
+    tokenizer = build.sample_tokenizer(sources, config.model)
+    samples = build.read_samples(data.train, data, stage, tokenizer, data.limit)
+    heldout = build.read_samples(data.heldout, data, stage, tokenizer) if data.heldout else []
+    described = build.artefact_config(config, sources)
+    identity = {
+        "zero": zero_level(ds_config),
+        "llm": described["llm"]["fingerprint"],
+        "encoder": (described["encoder"] or {}).get("fingerprint"),
+        "handover": handover_id,
+        "data": _digest(samples),
+    }
+    return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, identity)
 
 
-def _newest(store: CheckpointStore, folder: StageFolder) -> Path:
-    path = store.newest()
+def build_run(config: Config, stage: Stage, prepared: Prepared) -> Run:
+    """Model, engine and loader, ready to fit. Collective."""
+    settings, place = config.stage(stage.number), dist.read_place()
+    padding = Padding.of(prepared.sources.llm_tokenizer, prepared.sources.encoder_tokenizer)
+    loader = StepLoader(prepared.samples, prepared.batch, place.rank, config.run.seed, padding)
+    total_steps = settings.steps or settings.epochs * loader.steps_per_epoch
+    zero = prepared.identity["zero"]
+    logger.info("%s samples, %s, %s steps, ZeRO-%s", len(prepared.samples), prepared.batch, total_steps, zero)
+    with loading(prepared.ds_config):
+        model = build.build_model(config, prepared.sources, prepared.handover)
+    freeze_all_but(model, stage.trained(settings))
+    logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
+    seed_everything(config.run.seed, place.rank)
+    return Run(
+        label=f"stage {stage.number}",
+        settings=settings,
+        engine=build_engine(model, group_of, settings.optimizer, prepared.ds_config, total_steps),
+        loader=loader,
+        heldout=Heldout(prepared.heldout, prepared.batch, padding) if prepared.heldout else None,
+        store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint.keep_last),
+        metrics=MetricsWriter(prepared.folder.metrics),
+        total_steps=total_steps,
+        facts={"stage": stage.name, "world_size": place.world_size, "identity": prepared.identity},
+    )
+
+
+def _checkpoint(folder: StageFolder, place: dist.Place, prepared: Prepared) -> Path:
+    """The newest whole checkpoint, if this run may go on from it; checked before any model is loaded."""
+    path = newest(folder.checkpoints)
     if path is None:
         raise CheckpointError(f"{folder.checkpoints}: holds no whole checkpoint; the reasons are above")
+    check_fits(path, place.world_size, prepared.identity)
     return path
 
 
-def _hand_over(run: Run, folder: StageFolder, config: Config, stage: Stage, sources: build.Sources) -> None:
+def _hand_over(run: Run, config: Config, stage: Stage, prepared: Prepared) -> None:
     """Write the artefact and COMPLETE. Collective."""
     whole = stage.leaves == "model"
-    described = (build.model_config if whole else build.artefact_config)(config, sources)
+    described = (build.model_config if whole else build.artefact_config)(config, prepared.sources)
+    described["instruction"] = config.stage(stage.number).data.instruction or stage.instruction
     module = run.engine.module
     names = [(n, p) for n, p in module.named_parameters() if whole or group_of(n) == "alignment"]
     persistent = set(module.state_dict().keys())
     buffers = [(n, b) for n, b in module.named_buffers() if whole and n in persistent]
-    facts = {"stage": stage.name, "steps": run.progressed.step, **run.progressed.state_dict()}
+    facts = {"stage": stage.name, **run.progressed.state_dict(), "identity": prepared.identity}
     write_artefact(
-        folder.artefact,
+        prepared.folder.artefact,
         [*names, *buffers],
         lambda tensors: run.engine.gathered([t for t in tensors if hasattr(t, "ds_id")]),
         "model" if whole else "alignment",
-        described | {"instruction": config.stage(stage.number).data.instruction or stage.instruction},
-        sources.tokenizers,
+        described,
+        prepared.sources.tokenizers,
         facts,
     )
-    dist.on_main(lambda: mark_complete(folder, facts))
+    dist.on_main(lambda: mark_complete(prepared.folder, facts))
 
 
-def read_metrics(path: Path) -> list[dict]:
-    """The lines of a metrics.jsonl."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def _check_still_valid(folder: StageFolder, config: Config, stage: Stage) -> None:
+    """A complete stage counts only as long as what it started from is still there as it was."""
+    done = json.loads(folder.complete.read_text(encoding="utf-8"))
+    now = build.handover_id(config, stage)
+    if now is not None and done["identity"]["handover"] not in (None, now):
+        raise CheckpointError(
+            f"{folder.path}: is complete, but was trained on another alignment layer than "
+            f"{build.handover_folder(config, stage)} holds now; set run.output to another folder, or remove it"
+        )
+
+
+def _digest(samples: list[Sample]) -> str:
+    """Tells one training set from another: ids and lengths, in order."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(f"{sample.id} {len(sample.encoder_ids)} {sample.llm_length}\n".encode())
+    return digest.hexdigest()

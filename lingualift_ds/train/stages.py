@@ -8,6 +8,7 @@ from typing import Literal
 
 from lingualift_ds.config.schema import StageConfig
 from lingualift_ds.data.codeswitch import STAGE1_INSTRUCTION
+from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.errors import ConfigError
 
 
@@ -32,8 +33,17 @@ class Stage:
         return f"stage{self.number}"
 
     def trained(self, settings: StageConfig) -> tuple[str, ...]:
-        """Freezing groups that a run trains: the config's, or else the stage's own."""
-        return self.trains if settings.train is None else settings.train
+        """Freezing groups that a run trains: the config's, or else the stage's own.
+
+        Raises ConfigError where something would be trained that the stage's artefact does not hold.
+        """
+        trained = self.trains if settings.train is None else settings.train
+        if self.leaves == "alignment" and set(trained) != {"alignment"}:
+            raise ConfigError(
+                f"{self.folder}.train: {', '.join(trained)}, but stage {self.number} hands over the alignment layer "
+                "alone, and the rest would be lost; allowed: alignment"
+            )
+        return trained
 
 
 LANGUAGE_ALIGN = Stage(
@@ -48,7 +58,7 @@ TASK_TRANSFER = Stage(
     number=2,
     name="task-transfer",
     trains=("llm",),
-    instruction="Solve the following math problem:",
+    instruction=MATH_INSTRUCTION,
     inherits_from=1,
     leaves="model",
 )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.errors import ConfigError, DataError
-from lingualift_ds.evaluate.benchmarks import DEFAULT_INSTRUCTION, Question, load_benchmark
+from lingualift_ds.evaluate.benchmarks import Question, load_benchmark
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
 
@@ -52,7 +53,7 @@ def test_mgsm_keeps_quotation_marks_and_grouped_answers(tmp_path):
     assert (first.text, first.answer, first.instruction) == (
         '"Oui", dit-il. Combien ?',
         "5,600",
-        DEFAULT_INSTRUCTION,
+        MATH_INSTRUCTION,
     )
     assert (last.id, last.answer) == ("1", "7")
 

@@ -1,4 +1,4 @@
-"""Random models for a rehearsal: they load as any others do, and their tokenizers know the text they were trained on."""
+"""Random models for a rehearsal: they load as any others do, and their tokenizers know their corpus."""
 
 import tiny
 
