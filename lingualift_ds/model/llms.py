@@ -18,23 +18,26 @@ from lingualift_ds.model.loading import DTYPES, load_weights
 
 def choose_attention(wanted: str, precision: str, config: PreTrainedConfig) -> tuple[str, str]:
     """(implementation, reason) for the LLM's attention. Raises ConfigError for one that cannot work here."""
-    obstacle = _flash_obstacle(precision, config)
-    if wanted == "flash_attention_2" and obstacle:
-        raise ConfigError(f"model.attention: flash_attention_2: {obstacle}; here: sdpa, eager")
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    no_sdpa = "" if getattr(kind, "_supports_sdpa", False) else f"{config.model_type} does not support sdpa"
+    obstacles = {"flash_attention_2": _flash_obstacle(precision, config, kind), "sdpa": no_sdpa, "eager": ""}
     if wanted != "auto":
+        if obstacles[wanted]:
+            can = ", ".join(name for name, obstacle in obstacles.items() if not obstacle)
+            raise ConfigError(f"model.attention: {wanted}: {obstacles[wanted]}; here: {can}")
         return wanted, "asked for"
-    return ("sdpa", obstacle) if obstacle else ("flash_attention_2", "flash-attn is installed")
+    chosen = next(name for name, obstacle in obstacles.items() if not obstacle)
+    return chosen, "; ".join(o for o in obstacles.values() if o) or "the fastest"
 
 
-def _flash_obstacle(precision: str, config: PreTrainedConfig) -> str:
+def _flash_obstacle(precision: str, config: PreTrainedConfig, kind: type | None) -> str:
     """Why flash-attn cannot be used; empty where it can."""
     if not torch.cuda.is_available():
-        return "there is no GPU"
+        return "flash-attn needs a GPU"
     if importlib.util.find_spec("flash_attn") is None:
         return "flash-attn is not installed"
     if precision == "fp32":
         return "flash-attn has no fp32"
-    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config))
     return "" if getattr(kind, "_supports_flash_attn", False) else f"{config.model_type} does not support flash-attn"
 
 
@@ -53,8 +56,9 @@ def load_llm(name: str, precision: str, attention: str) -> PreTrainedModel:
     return load_weights(lambda: AutoModelForCausalLM.from_pretrained(name, **options), name, "model.llm")
 
 
-def build_llm(config: PreTrainedConfig, dtype: torch.dtype, attention: str = "sdpa") -> PreTrainedModel:
+def build_llm(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The LLM without weights from files: random, to be overwritten."""
+    attention, _ = choose_attention("auto", "fp32" if dtype == torch.float32 else "bf16", config)
     return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 

@@ -168,7 +168,7 @@ TABLE = {
     "flash-attn is not there": (
         NOTHING,
         ["model.attention=flash_attention_2"],
-        "flash_attention_2: there is no GPU; here: sdpa",
+        "flash_attention_2: flash-attn needs a GPU; here: sdpa, eager",
     ),
     "stage 2 without stage 1": (NOTHING, ["--stage", "2"], r"stage1/artefact: no such artefact; run --stage 1 first"),
     "artefact of another encoder": (

@@ -113,6 +113,13 @@ def test_batch_equals_plain_computation_in_loss_and_every_gradient(folders, enco
         torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def test_attention_falls_back_to_what_the_family_has(folders):
+    choice = {llm: llms.choose_attention("auto", "bf16", read_config(str(folders / llm), "llm"))[0] for llm in LLMS}
+    assert choice["llama"] == "sdpa" and choice["gemma2"] == "eager"
+    with pytest.raises(ConfigError, match="sdpa: gemma2 does not support sdpa; here: eager"):
+        llms.choose_attention("sdpa", "bf16", read_config(str(folders / "gemma2"), "llm"))
+
+
 def test_text_only_model_equals_plain_computation(folders):
     model, tokenizer, padding = make(folders, None, "llama")
     samples = list(tokenizer.samples(RECORDS, {}))
