@@ -74,7 +74,7 @@ def draw_losses(runs: dict[str, Path], path: Path) -> None:
 
 
 def _finish(figure, axes, path: Path) -> None:
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, -0.32), ncols=3)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, -0.24), ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#eeeeee")
     axes.set_axisbelow(True)

@@ -63,7 +63,6 @@ def load_encoder(name: str, config: PreTrainedConfig, precision: str) -> PreTrai
     Raises ModelError: unreadable files, missing weights, a kind of model that has no encoder.
     """
     kind = encoder_class(config)
-    config.encoder_layerdrop = 0.0  # M2M100 drops layers at random on each rank: under ZeRO-3 the ranks would hang
     options: dict = {"dtype": DTYPES[precision], "output_loading_info": True, **_constructor_options(kind)}
     if kind is M2M100Encoder:
         # The files hold the whole translation model; its encoder's names lose their prefix, and the

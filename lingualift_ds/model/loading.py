@@ -43,6 +43,10 @@ def load_weights(make: Callable[[], Any], name: str, key: str) -> Any:
     missing = sorted(set(info["missing_keys"]) - tied)
     if missing:
         raise ModelError(f"{key}: {name}: weights missing from the files: {', '.join(missing[:3])} ({len(missing)})")
+    for module in model.modules():
+        if hasattr(module, "layerdrop"):
+            # M2M100 and OPT skip layers at random, each rank its own: under ZeRO-3 the ranks would wait for ever.
+            module.layerdrop = 0.0
     return model
 
 
