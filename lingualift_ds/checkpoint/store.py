@@ -1,7 +1,7 @@
 """Checkpoints of a stage: written aside, named whole by their manifest, moved into place, then pointed at.
 
-    checkpoints/step-000100/   DeepSpeed's shards of what is trained, rank-00000.json each, manifest.json last
-    checkpoints/latest         the name of the newest one
+checkpoints/step-000100/   DeepSpeed's shards of what is trained, rank-00000.json each, manifest.json last
+checkpoints/latest         the name of the newest one
 """
 
 import json

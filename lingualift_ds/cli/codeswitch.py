@@ -85,9 +85,10 @@ def run(args: argparse.Namespace) -> int:
     """Write the records and report. Returns the exit code 0; raises ConfigError or DataError."""
     ratio = parse_ratio(args.ratio)
     languages = parse_languages(args.languages)
-    if args.output.exists() and args.input.exists() and os.path.samefile(args.input, args.output):
-        raise DataError(f"{args.output}: is the input too; name another --output")
     paths = find_lexicons(args.lexicons, languages)
+    for read in (args.input, *paths.values()):
+        if args.output.exists() and read.exists() and os.path.samefile(read, args.output):
+            raise DataError(f"{args.output}: is an input too; name another --output")
     for language in paths:
         language_name(language)  # an unknown code stops here, not at the first sample of that language
     lexicons = {language: read_lexicon(path, language) for language, path in paths.items()}

@@ -19,6 +19,11 @@ def run_command(command: Callable[[], int | None], traceback: bool = False) -> i
             raise
         _say(error)
         return error.exit_code
+    except OSError as error:
+        if traceback or error.filename is None:
+            raise
+        _say(UserError(f"{error.filename}: {error.strerror}"))
+        return UserError.exit_code
     except KeyboardInterrupt:
         return 130
 

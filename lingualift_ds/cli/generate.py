@@ -6,7 +6,7 @@ lingualift-ds generate --model runs/NAME/stage2 "Ana ana tufaha 3 na ananunua 4.
 import argparse
 import sys
 
-from lingualift_ds.errors import DataError
+from lingualift_ds.errors import ConfigError, DataError
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -23,6 +23,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the answer."""
     if not arguments.question.strip():
         raise DataError("the question is empty")
+    if arguments.max_new_tokens < 1:
+        raise ConfigError(f"--max-new-tokens {arguments.max_new_tokens}: must be at least 1")
+    try:
+        arguments.question.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError("the question is not UTF-8") from None
     from lingualift_ds.evaluate.model import Answerer
 
     answerer = Answerer.load(arguments.model)

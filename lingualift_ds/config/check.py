@@ -25,8 +25,6 @@ def check_config(config: Config, stage: int, source: str = "config") -> None:
     for name in settings.optimizer.groups:
         if name not in GROUPS:
             problems.append(f"{key}.optimizer.groups.{name}: no such group; choose from {', '.join(GROUPS)}")
-        elif trained is not None and name not in trained:
-            problems.append(f"{key}.optimizer.groups.{name}: has settings, but {key}.train does not train it")
     for monitor in set(config.run.monitors) & {"tensorboard", "wandb"}:
         if importlib.util.find_spec(monitor) is None:
             problems.append(f"run.monitors: {monitor} is not installed here; pip install {monitor}, or use csv")
@@ -45,8 +43,12 @@ def _model_problems(config: Config) -> list[str]:
             problems.append(f"model.{name}: {getattr(model, name)}, must be at least 8 tokens")
     if model.alignment.latents < 1:
         problems.append(f"model.alignment.latents: {model.alignment.latents}, must be at least 1")
+    if not config.run.output.strip():
+        problems.append("run.output: empty, must be a folder")
     for name in ("encoder", "llm"):
         value = getattr(model, name)
+        if value is not None and not value.strip():
+            problems.append(f"model.{name}: empty, must be a folder or a hub name")
         if value is not None and _looks_local(value) and not Path(value).is_dir():
             problems.append(f"model.{name}: no such folder: {value}")
     return problems
@@ -75,7 +77,9 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
     problems = [f"{key}.{n}: {value}, must be at least {low}" for n, value, low in at_least if not value >= low]
     above_zero = [("optimizer.lr", optimizer.lr), ("optimizer.eps", optimizer.eps)]
     above_zero += [(f"optimizer.groups.{n}.lr", g.lr) for n, g in optimizer.groups.items() if g.lr is not None]
-    problems += [f"{key}.{n}: {value}, must be above 0" for n, value in above_zero if not 0 < value < float("inf")]
+    problems += [
+        f"{key}.{n}: {value}, must be above 0, and finite" for n, value in above_zero if not 0 < value < float("inf")
+    ]
     if not 0 <= optimizer.warmup_ratio < 1:
         problems.append(f"{key}.optimizer.warmup_ratio: {optimizer.warmup_ratio}, must be from 0 to below 1")
     if not all(0 <= b < 1 for b in optimizer.betas):
@@ -92,8 +96,14 @@ def _file_problems(settings: StageConfig, key: str) -> list[str]:
     problems = []
     if not settings.data.train:
         problems.append(f"{key}.data.train: missing; name at least one JSON lines file")
+    if settings.start_from not in ("auto", "scratch") and not (Path(settings.start_from) / "manifest.json").is_file():
+        problems.append(f"{key}.start_from: {settings.start_from!r} is no artefact; allowed: auto, scratch, its folder")
     for name in ("train", "heldout"):
-        for path in getattr(settings.data, name):
+        files = getattr(settings.data, name)
+        problems += [
+            f"{key}.data.{name}: named twice: {path}" for path in sorted({f for f in files if files.count(f) > 1})
+        ]
+        for path in files:
             if not Path(path).is_file():
                 problems.append(f"{key}.data.{name}: no such file: {path}")
             elif Path(path).stat().st_size == 0:

@@ -42,7 +42,7 @@ def build_ds_config(
     path = find_ds_json(stage.deepspeed)
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: holds no JSON object")

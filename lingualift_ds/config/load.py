@@ -81,7 +81,7 @@ def _read_yaml(path: Path) -> dict:
         raise ConfigError(f"{path}: no such config file{hint}")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: holds {_kind(values)}, expected keys such as `model:` and `stage1:`")
@@ -95,7 +95,7 @@ def _apply_override(values: dict, override: str, problems: list[str]) -> None:
         return
     try:
         value = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError):
         problems.append(f"override {override!r}: the value is not valid YAML")
         return
     at = values

@@ -9,6 +9,8 @@ from lingualift_ds.data.jsonl import read_jsonl
 from lingualift_ds.data.languages import LANGUAGES
 from lingualift_ds.errors import DataError
 
+_OPTIONAL = {"instruction": (str,), "language": (str,), "input": (str,), "id": (str, int)}
+
 MATH_INSTRUCTION = "Solve the following math problem:"
 """Stage II's instruction, and that of the math benchmarks."""
 
@@ -49,15 +51,21 @@ def read_records(path: Path | str, shape: str, instruction: str) -> Iterator[Rec
             if not isinstance(row.get(key), str):
                 found = "missing" if key not in row else f"not text but {type(row[key]).__name__}"
                 raise DataError(f"{path}:{line}: {key!r} is {found}; a row of shape {chosen} needs text there")
+        for key, kinds in _OPTIONAL.items():
+            if row.get(key) is not None and type(row[key]) not in kinds:
+                raise DataError(
+                    f"{path}:{line}: {key!r} is not text but {type(row[key]).__name__}; text is needed, or none"
+                )
         text, target, told = row[text_key], row[target_key], row.get("instruction")
         if chosen == "gsm8k":
             target = _plain_gsm8k(target)
         if chosen == "alpaca":
             text, told = "\n".join(filter(None, [text, row.get("input")])), None
-        language = str(row.get("language", "en"))
+        language = row.get("language") or "en"
+        name = row.get("id") if row.get("id") is not None else f"{Path(path).name}:{line}"
         if not isinstance(told, str):
             told = instruction.replace("{language}", LANGUAGES.get(language, language))
-        yield Record(str(row.get("id", f"{Path(path).name}:{line}")), text, told, target.strip(), language)
+        yield Record(str(name), text, told, target.strip(), language)
 
 
 def _shape_of(row: dict, where: str) -> str:

@@ -61,8 +61,11 @@ def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
     recipe = output / "recipe.yaml"
     about = {"seed": seed, "pretrained": pretrain}
     if recipe.is_file():
-        if json.loads((output / "about.json").read_text(encoding="utf-8")) != about:
-            raise DataError(f"{output}: holds a miniature of another seed or kind; choose another --output")
+        found = output / "about.json"
+        if not found.is_file() or json.loads(found.read_text(encoding="utf-8")) != about:
+            raise DataError(
+                f"{output}: holds a recipe that is not of this miniature (seed, kind); choose another --output"
+            )
         logger.info("miniature found in %s", output)
         return recipe
     try:

@@ -1,8 +1,9 @@
 """The folder of one stage, and the decision whether to start, to go on, or to leave it alone."""
 
+import fcntl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import yaml
 
@@ -13,6 +14,7 @@ from lingualift_ds.errors import CheckpointError
 from lingualift_ds.train.stages import Stage
 
 RESUME = ("auto", "must", "never")
+_claims: list[IO] = []
 _MAY_DIFFER = ("run.output", "run.monitors", "{stage}.checkpoint", "{stage}.heldout_every")
 """Keys of the stage's config that a resumed run may set anew: they do not change what is learned."""
 
@@ -67,7 +69,7 @@ def decide(folder: StageFolder, config: Config, stage: Stage, resume: str) -> Li
     path = folder.path
     if path.exists() and not path.is_dir():
         raise CheckpointError(f"{path}: is a file; run.output must be a folder")
-    there = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+    there = sorted(p.name for p in path.iterdir() if p.name != ".lock") if path.is_dir() else []
     if not there:
         if resume == "must":
             raise CheckpointError(f"--resume must: no checkpoint to resume from; looked in {folder.checkpoints}")
@@ -89,9 +91,20 @@ def decide(folder: StageFolder, config: Config, stage: Stage, resume: str) -> Li
 
 
 def open_folder(folder: StageFolder, config: Config) -> None:
-    """Make the folder and write the resolved config. Raises CheckpointError where it cannot be written."""
+    """Make the folder, claim it for this process until it ends, and write the resolved config.
+
+    Raises CheckpointError where it cannot be written, or where another run is at work in it.
+    """
     try:
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        claim = (folder.path / ".lock").open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CheckpointError(
+                f"{folder.path}: another run is training here; wait for it, or set run.output to another folder"
+            ) from None
+        _claims.append(claim)  # held open: the system lets go of it when the process ends, however it ends
         folder.config.write_text(dump_config(config), encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{folder.path}: the run folder cannot be written: {error.strerror}") from None
@@ -105,7 +118,7 @@ def mark_complete(folder: StageFolder, facts: dict[str, Any]) -> None:
 def _check_same_config(folder: StageFolder, config: Config, stage: Stage) -> None:
     try:
         before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{folder.config}: cannot be read: {' '.join(str(error).split())}") from None
     may_differ = tuple(key.format(stage=stage.folder) for key in _MAY_DIFFER)
     old, new = _flat(before), _flat(to_dict(config))

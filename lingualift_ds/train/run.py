@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import write_artefact
+from lingualift_ds.checkpoint.manifest import verify
 from lingualift_ds.checkpoint.store import CheckpointStore, check_fits, newest
 from lingualift_ds.config.batch import BatchPlan, plan_batch
 from lingualift_ds.config.check import check_config
@@ -161,19 +162,27 @@ def _hand_over(run: Run, config: Config, stage: Stage, prepared: Prepared) -> No
 
 
 def _check_still_valid(folder: StageFolder, config: Config, stage: Stage) -> None:
-    """A complete stage counts only as long as what it started from is still there as it was."""
-    done = json.loads(folder.complete.read_text(encoding="utf-8"))
+    """A complete stage counts only as long as its artefact is there, and what it started from is as it was."""
+    try:
+        before = json.loads(folder.complete.read_text(encoding="utf-8"))["identity"]["handover"]
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{folder.complete}: is damaged; remove it, and the stage goes on from its checkpoint"
+        ) from None
     now = build.handover_id(config, stage)
-    if now is not None and done["identity"]["handover"] not in (None, now):
+    if now is not None and before not in (None, now):
         raise CheckpointError(
             f"{folder.path}: is complete, but was trained on another alignment layer than "
             f"{build.handover_folder(config, stage)} holds now; set run.output to another folder, or remove it"
         )
+    verify(folder.artefact, hashes=False)
 
 
 def _digest(samples: list[Sample]) -> str:
-    """Tells one training set from another: ids and lengths, in order."""
+    """Tells one training set from another: ids and tokens, in order."""
     digest = hashlib.sha256()
     for sample in samples:
-        digest.update(f"{sample.id} {len(sample.encoder_ids)} {sample.llm_length}\n".encode())
+        digest.update(f"{sample.id} {len(sample.encoder_ids)} {len(sample.prompt_ids)}\n".encode())
+        for ids in (sample.encoder_ids, sample.prompt_ids, sample.target_ids):
+            digest.update(ids.tobytes())
     return digest.hexdigest()

@@ -43,6 +43,12 @@ class Stage:
                 f"{self.folder}.train: {', '.join(trained)}, but stage {self.number} hands over the alignment layer "
                 "alone, and the rest would be lost; allowed: alignment"
             )
+        for group in settings.optimizer.groups:
+            if group not in trained:
+                raise ConfigError(
+                    f"{self.folder}.optimizer.groups.{group}: has settings, but stage {self.number} trains "
+                    f"{', '.join(trained)} only"
+                )
         return trained
 
 

@@ -78,6 +78,16 @@ def damage_artefact(work: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def append(work: Path, row: dict) -> None:
+    with (work / "stage1.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def retouch(path: Path) -> None:
+    """Another text of the same length."""
+    path.write_text(path.read_text().replace("Ann has 4 apples", "Ann has 5 apples", 1))
+
+
 def cut_short(work: Path) -> None:
     """As if stage 1 had been killed after its checkpoint."""
     (work / "done/stage1/COMPLETE").unlink()
@@ -129,6 +139,46 @@ TABLE = {
     ),
     "longer than the LLM": (NOTHING, ["model.llm_max_tokens=999"], "999, but this LLM has 256 positions"),
     "monitor not installed": (NOTHING, ["run.monitors=[wandb]"], "wandb is not installed here; pip install wandb"),
+    "row with a number as instruction": (
+        lambda w: append(w, {"text": "a", "target": "b", "instruction": 7}),
+        [],
+        r"stage1\.jsonl:41: 'instruction' is not text but int",
+    ),
+    "row with a list as id": (
+        lambda w: append(w, {"text": "a", "target": "b", "id": [1]}),
+        [],
+        r"stage1\.jsonl:41: 'id' is not text but list",
+    ),
+    "same file twice": (NOTHING, ["stage1.data.train=[{w}/stage1.jsonl,{w}/stage1.jsonl]"], "named twice: .*stage1"),
+    "no such artefact named": (
+        NOTHING,
+        ["--stage", "2", "stage2.start_from={w}/x"],
+        "stage2.start_from: .* is no artefact",
+    ),
+    "group that is not trained": (NOTHING, ["stage1.optimizer.groups.llm.lr=1"], "but stage 1 trains alignment only"),
+    "empty model name": (NOTHING, ["model.llm="], "model.llm: (empty|expected)"),
+    "name too long": (NOTHING, ["run.output={w}/" + "a" * 300], "File name too long"),
+    "date that is none": (NOTHING, ["run.seed=2024-99-99"], "the value is not valid YAML"),
+    "training text changed under a checkpoint": (
+        lambda w: (cut_short(w), retouch(w / "stage1.jsonl")),
+        ["run.output={w}/done", "stage1.steps=1"],
+        r"step-000001: its data is no longer what it was",
+    ),
+    "finished stage without its artefact": (
+        lambda w: shutil.rmtree(w / "done/stage1/artefact"),
+        ["run.output={w}/done", "stage1.steps=1"],
+        "artefact: has no manifest.json",
+    ),
+    "finished stage with an empty COMPLETE": (
+        lambda w: (w / "done/stage1/COMPLETE").write_text(""),
+        ["run.output={w}/done", "stage1.steps=1"],
+        "COMPLETE: is damaged",
+    ),
+    "manifest that lists nothing": (
+        lambda w: (w / "done/stage1/artefact/manifest.json").write_text('{"format": 1, "files": {}}'),
+        ["--stage", "2", "run.output={w}/done"],
+        r"manifest\.json: is damaged: it lists no files",
+    ),
     "training nothing": (NOTHING, ["stage1.train=[]"], "stage1.train: empty, nothing would be trained"),
     "training what stage 1 cannot keep": (NOTHING, ["stage1.train=[encoder,alignment]"], "the rest would be lost"),
     "negative seed": (NOTHING, ["run.seed=-1"], "run.seed: -1, must be at least 0"),
@@ -227,8 +277,8 @@ def test_bad_input_ends_in_one_clear_line(name, work, capsys):
     assert cli_train.main([*stage, *config, *arguments]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and re.search(said, errors[0]), errors
-    after = {p: p.stat().st_mtime_ns for p in work.rglob("*") if p.is_file() and p.name != "config.yaml"}
-    before = {p: t for p, t in before.items() if p.name != "config.yaml"}
+    after = {p: p.stat().st_mtime_ns for p in work.rglob("*") if p.is_file() and p.name not in ("config.yaml", ".lock")}
+    before = {p: t for p, t in before.items() if p.name not in ("config.yaml", ".lock")}
     assert after == before, "something was written"
 
 
@@ -242,6 +292,12 @@ def test_world_size_that_does_not_divide_ends_every_rank_of_a_real_launch(base):
 
 
 COMMANDS = {
+    "output is a lexicon": (
+        ["codeswitch", "--input", "{w}/t.txt", "--lexicons", "{w}/good", "--output", "{w}/good/en-sw.txt"],
+        "is an input too",
+    ),
+    "no tokens to generate": (["generate", "--model", "{w}/x", "hi", "--max-new-tokens", "0"], "must be at least 1"),
+    "someone's recipe in the way": (["miniature", "--output", "{w}/mine"], "a recipe that is not of this miniature"),
     "empty lexicon": (
         ["codeswitch", "--input", "{w}/t.txt", "--lexicons", "{w}/lex", "--output", "{w}/o"],
         r"en-sw\.txt",
@@ -268,6 +324,10 @@ COMMANDS = {
 def test_bad_input_to_the_other_commands(name, work, capsys):
     (work / "t.txt").write_text("Ann has apples.\n")
     (work / "lex").mkdir()
+    (work / "good").mkdir()
+    (work / "good/en-sw.txt").write_text("apple\ttufaha\n")
+    (work / "mine").mkdir()
+    (work / "mine/recipe.yaml").write_text("run: {seed: 0}\n")
     (work / "lex/en-sw.txt").write_text("")
     (work / "jsonl").mkdir()
     (work / "sw.jsonl").write_text('{"text": "Ann has 3 apples.", "answer": "3"}\n')

@@ -54,3 +54,14 @@ def test_killed_run_resumes_to_the_same_numbers(recipe, uninterrupted, stage):
     # Once complete, a further start says so and changes nothing.
     assert "is complete already" in train(1, "python", *arguments)
     assert curve(folder / f"stage{stage}") == expected
+
+
+def test_second_run_in_the_same_folder_is_refused(recipe, tmp_path):
+    import fcntl
+
+    folder = tmp_path / "run/stage1"
+    folder.mkdir(parents=True)
+    with (folder / ".lock").open("w") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        arguments = ["--stage", "1", "--config", str(recipe), f"run.output={tmp_path}/run"]
+        assert "another run is training here" in train(1, "python", *arguments, code=2)

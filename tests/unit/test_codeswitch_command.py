@@ -84,7 +84,7 @@ def test_command_errors_name_the_cause_and_leave_the_output(tmp_path, lexicons):
             r"no lexicon of 'zu'.*there are sw, th",
         ),
         (["--output", str(output), "--languages", "sw,sw"], ConfigError, "'sw' twice"),
-        (["--output", str(source)], DataError, "is the input too"),
+        (["--output", str(source)], DataError, "is an input too"),
     ]
     for arguments, kind, message in cases:
         with pytest.raises(kind, match=message):
