@@ -133,6 +133,7 @@ def make_recipe(output: Path, seed: int) -> dict:
             "encoder_max_tokens": 128,
             "llm_max_tokens": 256,
             "precision": "fp32",
+            "whitespace_tokens": False,  # its texts have none to lose
         },
         "stage1": stage(1, lr=6e-3, weight_decay=0.0),
         "stage2": stage(2, lr=1e-3, weight_decay=0.01),
