@@ -5,7 +5,6 @@ SLURM_PROCID and SLURM_NTASKS, mpirun OMPI_COMM_WORLD_RANK; plain python is one 
 """
 
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,8 +64,7 @@ def connect(place: Place) -> None:
         return
     os.environ.update(RANK=str(place.rank), WORLD_SIZE=str(place.world_size), LOCAL_RANK=str(place.local_rank))
     os.environ.setdefault("MASTER_ADDR", _master_address())
-    if "MASTER_PORT" not in os.environ:
-        os.environ["MASTER_PORT"] = _default_port(place)
+    os.environ.setdefault("MASTER_PORT", str(20_000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20_000))
     gpus = torch.cuda.is_available()
     if gpus and torch.cuda.device_count() == 1 and place.launcher == "srun":
         os.environ["LOCAL_RANK"] = "0"  # --gpus-per-task=1 shows each task its own GPU only
@@ -79,7 +77,9 @@ def connect(place: Place) -> None:
             )
         torch.cuda.set_device(place.local_rank)
     try:
-        td.init_process_group("nccl" if gpus else "gloo", timeout=_TIMEOUT)
+        # One process meets no one: a store of its own, where a port could be another's by the time it is bound.
+        alone = {"store": td.HashStore(), "rank": 0, "world_size": 1} if place.world_size == 1 else {}
+        td.init_process_group("nccl" if gpus else "gloo", timeout=_TIMEOUT, **alone)
     except (ValueError, RuntimeError) as error:
         raise LaunchError(
             f"launch: rank {place.rank} of {place.world_size} found no peers at "
@@ -146,14 +146,6 @@ def _master_address() -> str:
     if not bracket or "," in head:
         return head.split(",")[0]
     return head + rest.split("]")[0].split(",")[0].split("-")[0]
-
-
-def _default_port(place: Place) -> str:
-    if place.world_size == 1:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            return str(free.getsockname()[1])
-    return str(20_000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20_000)
 
 
 def on_main(make: Callable[[], Any]) -> Any:
