@@ -53,9 +53,9 @@ class Progress:
     Silent on ranks other than 0. Use as `with Progress("tokenise", total=100, unit="rows") as p: p.advance(3)`.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "steps", every_seconds: float = 5.0):
+    def __init__(self, label: str, total: int, unit: str = "steps", every_seconds: float = 5.0, done: int = 0):
         self.label, self.total, self.unit = label, total, unit
-        self.done = 0
+        self.done = self._found_done = done  # what was done before does not count for the rate
         self.terminal = sys.stderr.isatty()
         self.every_seconds = 0.2 if self.terminal else every_seconds
         self.started = self.shown = time.monotonic()
@@ -75,7 +75,7 @@ class Progress:
         if rank() != 0:
             return
         elapsed = max(time.monotonic() - self.started, 1e-9)
-        rate = self.done / elapsed
+        rate = (self.done - self._found_done) / elapsed
         left = (self.total - self.done) / rate if rate else 0.0
         line = f"{self.label}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s, {duration(left)} left"
         line += f", {note}" if note else ""

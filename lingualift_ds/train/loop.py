@@ -40,8 +40,7 @@ def fit(run: Run) -> None:
     """Train to `total_steps`; every line of metrics.jsonl is one step. Collective. Raises TrainingError."""
     run.engine.train()
     frozen, audit = FrozenWeights(run.engine), GradientAudit(run.engine.module)
-    with Progress(run.label, run.total_steps) as progress:
-        progress.done = run.progressed.step
+    with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
             record = take_step(run, run.loader.next_step(), audit)
             audit = None
