@@ -23,6 +23,7 @@ setup(
         "deepspeed>=0.19.4",
         "transformers>=5.10,<6",
         "datasets>=4.0",
+        "pyarrow>=17",
         "tokenizers>=0.22",
         "safetensors>=0.5",
         "numpy>=1.26",

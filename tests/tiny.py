@@ -154,13 +154,13 @@ def write_recipe(folder: Path, zero: int = 3, **model) -> Path:
     ds = folder / f"zero{zero}.json"
     ds.write_text(json.dumps({"zero_optimization": {"stage": zero}}))
     stage = {
-        "batch": {"samples": 8, "micro_samples": 4},
+        "batch": {"samples": 8, "micro_tokens": 160},
         "deepspeed": str(ds),
         "checkpoint": {"every": 3, "keep_last": 2},
         "optimizer": {"lr": 1e-3},
     }
     recipe = {
-        "run": {"output": str(folder / "run"), "seed": 1},
+        "run": {"output": str(folder / "run"), "seed": 1, "cache": str(folder.parent / f"{folder.name}-prepared")},
         "model": {
             "encoder": str(folder / "encoder"),
             "llm": str(folder / "llm"),

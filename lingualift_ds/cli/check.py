@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.overrides)
     check_config(config, stage.number, arguments.config)
     settings = config.stage(stage.number)
-    batch = plan_batch(settings.batch, arguments.world_size, f"{stage.folder}.batch")
+    batch = plan_batch(settings.batch, arguments.world_size)
     monitor = Path(config.run.output) / stage.folder / "monitor"
     ds_config = build_ds_config(config.run, config.model, settings, batch, monitor)
     trained = ", ".join(stage.trained(settings))

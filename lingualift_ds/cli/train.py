@@ -5,6 +5,7 @@ import os
 
 from lingualift_ds.cli.errors import run_command
 from lingualift_ds.config.load import load_config
+from lingualift_ds.errors import ConfigError
 from lingualift_ds.log import rank
 
 
@@ -14,6 +15,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--stage", required=True, help="1 (language-align) or 2 (task-transfer)")
     parser.add_argument("--config", help="a recipe; without one, the embedded miniature, built where it is absent")
     parser.add_argument("--resume", default="auto", choices=("auto", "must", "never"))
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="trace N steps for a browser viewer")
     parser.add_argument("--traceback", action="store_true", help="show where an error was raised")
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings that override the recipe")
@@ -30,13 +32,15 @@ def _train(arguments: argparse.Namespace) -> None:
     from lingualift_ds.train.stages import find_stage
 
     stage = find_stage(arguments.stage)
+    if arguments.profile < 0:
+        raise ConfigError(f"--profile {arguments.profile}: must be at least 0 steps")
     path = arguments.config or _miniature()
     config = load_config(path, arguments.overrides)
     _choose_threads()
     from lingualift_ds import dist
     from lingualift_ds.train.run import run_stage
 
-    run_stage(config, stage, arguments.resume, str(path))
+    run_stage(config, stage, arguments.resume, str(path), arguments.profile)
     dist.disconnect()
 
 

@@ -12,6 +12,7 @@ def check_config(config: Config, stage: int, source: str = "config") -> None:
     settings = config.stage(stage)
     key = f"stage{stage}"
     problems = [*_model_problems(config), *_number_problems(settings, key), *_file_problems(settings, key)]
+    problems += _batch_problems(settings, config.model.llm_max_tokens, key)
     trained = settings.train
     if trained is not None:
         if not trained:
@@ -41,10 +42,14 @@ def _model_problems(config: Config) -> list[str]:
     for name in ("encoder_max_tokens", "llm_max_tokens"):
         if getattr(model, name) < 8:
             problems.append(f"model.{name}: {getattr(model, name)}, must be at least 8 tokens")
+    layers = model.activation_checkpointing
+    if isinstance(layers, int) and layers < 0:
+        problems.append(f"model.activation_checkpointing: {layers}, must be at least 0 layers; or auto, none, all")
     if model.alignment.latents < 1:
         problems.append(f"model.alignment.latents: {model.alignment.latents}, must be at least 1")
-    if not config.run.output.strip():
-        problems.append("run.output: empty, must be a folder")
+    for name in ("output", "cache"):
+        if not getattr(config.run, name).strip():
+            problems.append(f"run.{name}: empty, must be a folder")
     for name in ("encoder", "llm"):
         value = getattr(model, name)
         if value is not None and not value.strip():
@@ -62,8 +67,8 @@ def _looks_local(name: str) -> bool:
 def _number_problems(settings: StageConfig, key: str) -> list[str]:
     optimizer = settings.optimizer
     at_least = [
-        ("batch.samples", settings.batch.samples, 1),
-        ("batch.micro_samples", settings.batch.micro_samples if settings.batch.micro_samples is not None else 1, 1),
+        ("batch.samples", settings.batch.samples if settings.batch.samples is not None else 1, 1),
+        ("batch.tokens", settings.batch.tokens if settings.batch.tokens is not None else 1, 1),
         ("epochs", settings.epochs, 1),
         ("steps", settings.steps if settings.steps is not None else 1, 1),
         ("data.limit", settings.data.limit if settings.data.limit is not None else 1, 1),
@@ -84,11 +89,20 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
         problems.append(f"{key}.optimizer.warmup_ratio: {optimizer.warmup_ratio}, must be from 0 to below 1")
     if not all(0 <= b < 1 for b in optimizer.betas):
         problems.append(f"{key}.optimizer.betas: {list(optimizer.betas)}, each must be from 0 to below 1")
-    if settings.batch.micro_samples and settings.batch.micro_samples > settings.batch.samples:
-        problems.append(
-            f"{key}.batch: micro_samples {settings.batch.micro_samples} is more than samples "
-            f"{settings.batch.samples}, the batch of all ranks together"
-        )
+    return problems
+
+
+def _batch_problems(settings: StageConfig, longest: int, key: str) -> list[str]:
+    batch = settings.batch
+    if (batch.samples is None) == (batch.tokens is None):
+        found = "neither" if batch.samples is None else "both"
+        return [f"{key}.batch: {found} of samples and tokens is given; state the global batch in one of them"]
+    problems = [
+        f"{key}.batch.{name}: {size}, but one sample may have {longest} tokens (model.llm_max_tokens); "
+        f"at least {longest}"
+        for name, size in (("micro_tokens", batch.micro_tokens), ("tokens", batch.tokens))
+        if size is not None and size < longest
+    ]
     return problems
 
 

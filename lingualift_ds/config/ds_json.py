@@ -13,6 +13,7 @@ from lingualift_ds.config.schema import ModelConfig, RunConfig, StageConfig
 from lingualift_ds.errors import ConfigError
 
 _ROOT = Path(__file__).parents[2]
+_COUNTS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 _FOREIGN = {
     "optimizer": "set it under `optimizer` of the stage",
     "scheduler": "set it as `optimizer.schedule` of the stage",
@@ -47,6 +48,11 @@ def build_ds_config(
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: holds no JSON object")
     problems = [f"{path}: {key}: does not belong here; {say}" for key, say in _FOREIGN.items() if key in given]
+    problems += [
+        f"{path}: {key}: does not belong here; set batch.samples or batch.tokens of the stage, and batch.micro_tokens"
+        for key in _COUNTS
+        if given.get(key, "auto") != "auto"
+    ]
     sections = ("zero_optimization", "bf16", "fp16", "data_types")
     wrong = [
         f"{path}: {k} is {given[k]!r}, must be an object" for k in sections if not isinstance(given.get(k, {}), dict)
@@ -54,9 +60,9 @@ def build_ds_config(
     if wrong:
         raise ConfigError(*wrong)
     filled = copy.deepcopy(given)
-    for key, value in _owned_values(model, stage, batch).items():
+    for key, value in _owned_values(model, stage, batch.world_size).items():
         found = _get(filled, key)
-        if found not in (None, "auto") and found != value:
+        if key not in _COUNTS and found not in (None, "auto") and found != value:
             problems.append(f"{path}: {key} is {found}, but the run config says {value}; remove it from the JSON")
         _set(filled, key, value)
     problems += [f'{path}: {key}: "auto" has nothing to follow; state a value' for key in _autos(filled)]
@@ -84,11 +90,12 @@ def offloads_optimizer(ds_config: dict[str, Any]) -> bool:
     return _get(ds_config, "zero_optimization.offload_optimizer.device") in ("cpu", "nvme")
 
 
-def _owned_values(model: ModelConfig, stage: StageConfig, batch: BatchPlan) -> dict[str, Any]:
+def _owned_values(model: ModelConfig, stage: StageConfig, world_size: int) -> dict[str, Any]:
     return {
-        "train_batch_size": batch.samples,
-        "train_micro_batch_size_per_gpu": batch.micro_samples,
-        "gradient_accumulation_steps": batch.accumulation,
+        # DeepSpeed only counts with these. How many samples and passes a step takes varies with their lengths, and
+        # the engine says itself when a step is complete. Two, because ZeRO-2 with offload (0.19.8) reads "more
+        # than one" as "gradients add up over passes".
+        **dict(zip(_COUNTS, (2 * world_size, 1, 2))),
         "gradient_clipping": stage.optimizer.clip,
         "bf16.enabled": model.precision == "bf16",
         "fp16.enabled": model.precision == "fp16",

@@ -140,8 +140,12 @@ def _convert(hint: Any, value: Any, where: str, problems: list[str]) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
+        if type(value) in args:
+            return value
         return _convert(next(a for a in args if a is not type(None)), value, where, problems)
     if origin is Literal:
+        if isinstance(value, bool) and {"on", "off"} <= set(args):
+            return "on" if value else "off"  # YAML 1.1 reads both words as switches
         if value not in args or isinstance(value, bool):
             problems.append(f"{where}: {value!r} is not one of {', '.join(map(str, args))}")
         return value

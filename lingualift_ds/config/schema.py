@@ -21,6 +21,8 @@ class RunConfig:
     """Seed of initial weights, data order and dropout."""
     monitors: tuple[Literal["tensorboard", "csv", "wandb"], ...] = ()
     """DeepSpeed monitors to feed, besides metrics.jsonl; their files go to OUTPUT/stageN/monitor."""
+    cache: str = "runs/prepared"
+    """Where tokenised data are kept, by content, for all runs. All ranks should see the same folder."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,28 @@ class AlignmentConfig:
     latent: a Perceiver resampler and an end boundary."""
     latents: int = 64
     """Soft-prompt tokens per text of kind `latent`; the other kinds give one per encoder token."""
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """Who computes attention. auto: the fastest that works here; the choice and its reason are logged."""
+
+    llm: Literal["auto", "flash_attention_2", "varlen", "sdpa", "eager"] = "auto"
+    """flash_attention_2: the flash-attn package. varlen: PyTorch's own fused kernel for packed samples (GPU).
+    sdpa: PyTorch's scaled dot product, sample by sample where packed. eager: plain matrix products."""
+    encoder: Literal["auto", "varlen", "sdpa", "eager"] = "auto"
+    """The same for the encoder. T5 kinds add a position bias, which varlen cannot."""
+
+
+@dataclass(frozen=True)
+class PackingConfig:
+    """Whether samples lie back to back, without padding. auto: where the model reads them so as it reads them
+    apart, which is tried before the first step."""
+
+    llm: Literal["auto", "on", "off"] = "auto"
+    """on: an error where it cannot be. off: samples of like length side by side, padded to the longest."""
+    encoder: Literal["auto", "on", "off"] = "auto"
+    """The same for the encoder."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +74,15 @@ class ModelConfig:
     """Longest LLM input, soft prompt, instruction and target together, in tokens."""
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Dtype of weights and activations. bf16 and fp16 keep fp32 master weights in the optimizer."""
-    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
-    """Attention of the LLM. auto: flash_attention_2 where it imports on a GPU, else sdpa."""
-    activation_checkpointing: bool = False
-    """Recompute the LLM's layers in the backward pass (non-reentrant): less memory, a third more time."""
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    """Attention kernels, per module."""
+    packing: PackingConfig = field(default_factory=PackingConfig)
+    """Padding-free batches, per module."""
+    activation_checkpointing: Literal["auto", "none", "all"] | int = "auto"
+    """LLM layers that are computed again in the backward pass (less memory, up to a third more time): none, all,
+    or how many. auto: as many as the memory plan needs."""
+    compile: bool = False
+    """torch.compile of the LLM's and the encoder's layers."""
     whitespace_tokens: bool = True
     """Let encoder tokenizers that drop newlines and runs of spaces (T5's) keep them as tokens of their own."""
 
@@ -76,12 +105,27 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """The batch of one optimizer step, over all ranks: samples = ranks x micro_samples x accumulation."""
+    """The batch of one optimizer step, over all ranks, in `samples` or in `tokens`: state one of the two."""
 
-    samples: int = 64
+    samples: int | None = None
     """Global batch, in samples."""
-    micro_samples: int | None = None
-    """Micro-batch of one rank and one forward pass, in samples; null: a rank's whole share, without accumulation."""
+    tokens: int | None = None
+    """Global batch, in LLM tokens (prompt, soft prompt and target): as many whole samples as fit."""
+    micro_tokens: int = 8192
+    """Token budget of one rank's micro-batch, in LLM tokens; whole samples fill it, never a part of one."""
+
+
+@dataclass(frozen=True)
+class ShardingConfig:
+    """Where a frozen module's weights live. What is trained follows the DeepSpeed JSON alone.
+
+    auto: resident where the memory plan says that it fits, else as the DeepSpeed JSON says.
+    """
+
+    encoder: Literal["auto", "resident", "sharded"] = "auto"
+    """resident: whole on every rank, nothing is gathered. sharded: partitioned, gathered when used (ZeRO-3)."""
+    llm: Literal["auto", "resident", "sharded"] = "auto"
+    """The same for the LLM in a stage that does not train it."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +185,8 @@ class StageConfig:
     scratch: a fresh layer; or the path of an artefact."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """The global batch."""
+    sharding: ShardingConfig = field(default_factory=ShardingConfig)
+    """Where frozen weights live."""
     epochs: int = 1
     """Passes over the training data; every sample is seen once in each."""
     steps: int | None = None

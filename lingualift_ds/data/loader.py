@@ -1,75 +1,62 @@
 """Which samples make which optimizer step: decided from seed, epoch and step alone, on every rank alike.
 
-A step holds the same samples whatever the number of ranks, the micro-batch or the accumulation, and its target
-tokens are known before anything runs, so the loss can be normalised over the whole step without a collective.
+A step holds the same samples whatever the number of ranks or the token budget, and its target tokens are known
+before anything runs, so the loss can be normalised over the whole step without a collective.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+import torch
 
 from lingualift_ds.config.batch import BatchPlan
-from lingualift_ds.data.collate import collate
-from lingualift_ds.data.tokenize import Sample
+from lingualift_ds.data.collate import BatchLayout, collate
+from lingualift_ds.data.packing import group, pack
+from lingualift_ds.data.prepared import Samples
 from lingualift_ds.errors import DataError
 
 
 @dataclass(frozen=True)
-class Padding:
-    """What fills the batches of both models. `encoder` is None for a model without an encoder."""
-
-    llm: int
-    encoder: int | None
-    has_bos: bool
-
-    @classmethod
-    def of(cls, llm: PreTrainedTokenizerBase, encoder: PreTrainedTokenizerBase | None) -> "Padding":
-        """From the tokenizers. An LLM without a padding token is padded with EOS: masked, it is never seen."""
-        return cls(
-            llm=llm.pad_token_id if llm.pad_token_id is not None else llm.eos_token_id,
-            encoder=None if encoder is None else encoder.pad_token_id or 0,
-            has_bos=llm.bos_token_id is not None,
-        )
-
-
-@dataclass(frozen=True)
 class Step:
-    """This rank's share of one optimizer step.
+    """This rank's micro-batches of one optimizer step, and counts of the whole step over all ranks, in tokens.
 
-    `samples` and `target_tokens` are those of the whole step over all ranks; `real_tokens` and `padded_tokens`
-    are LLM positions of this rank, without and with padding.
+    `llm_tokens` and `encoder_tokens` carry something; `llm_positions` and `encoder_positions` are what is
+    computed, padding and weightless micro-batches included; `token_pairs` sums the squares of the samples' LLM
+    tokens, which attention's work grows with.
     """
 
-    micro_batches: list[dict[str, Tensor]]
+    micro_batches: list[dict[str, Any]]
     sample_ids: list[list[str]]
     samples: int
     target_tokens: int
-    real_tokens: int
-    padded_tokens: int
+    llm_tokens: int
+    encoder_tokens: int
+    llm_positions: int
+    encoder_positions: int
+    token_pairs: int
 
 
 class StepLoader:
     """Steps of an epoch in a shuffled order; every sample once an epoch; the position is two numbers.
 
-    Within a step the samples are sorted by length before they are dealt out, so that a micro-batch holds
-    samples of like length. The last step of an epoch may be smaller; ranks left without a sample get a
-    weightless copy of one, because under ZeRO-3 all ranks must run all modules equally often.
+    The next step is collated in a thread while the present one runs. Set `layout` before the first step.
     """
 
-    def __init__(self, samples: Sequence[Sample], batch: BatchPlan, rank: int, seed: int, padding: Padding):
-        if not samples:
+    def __init__(self, samples: Samples, batch: BatchPlan, rank: int, seed: int, layout: BatchLayout):
+        if not len(samples):
             raise DataError("no usable sample is left in the training data")
-        self.samples, self.batch, self.rank, self.seed, self.padding = samples, batch, rank, seed, padding
+        self.samples, self.batch, self.rank, self.seed, self.layout = samples, batch, rank, seed, layout
         self.epoch, self.step_in_epoch = 0, 0
-        self._order: tuple[int, np.ndarray] | None = None
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._worker = ThreadPoolExecutor(1, "loader")
+        self._ahead: Future[Step] | None = None
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps that one pass over the data takes."""
-        return -(-len(self.samples) // self.batch.samples)
+    def steps_in(self, epoch: int) -> int:
+        """Optimizer steps that an epoch takes; in a batch stated in tokens it differs from epoch to epoch."""
+        return len(self._epoch(epoch)[1]) - 1
 
     def state_dict(self) -> dict[str, int]:
         """The position: all it takes to go on."""
@@ -78,33 +65,87 @@ class StepLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go to a saved position, at once: nothing is replayed."""
         self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
+        self._ahead = None
 
     def next_step(self) -> Step:
         """The next step's micro-batches for this rank; goes on into the next epoch by itself."""
-        first = self.step_in_epoch * self.batch.samples
-        chosen = self._epoch_order()[first : first + self.batch.samples]
+        step = (self._ahead or self._submit()).result()
         self.step_in_epoch += 1
-        if self.step_in_epoch == self.steps_per_epoch:
+        if self.step_in_epoch == self.steps_in(self.epoch):
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
-        return deal([self.samples[i] for i in chosen], self.batch, self.rank, self.padding)
+        self._ahead = self._submit()
+        return step
 
-    def _epoch_order(self) -> np.ndarray:
-        if self._order is None or self._order[0] != self.epoch:
-            generator = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
-            self._order = (self.epoch, generator.permutation(len(self.samples)))
-        return self._order[1]
+    def close(self) -> None:
+        """Stop the thread."""
+        self._worker.shutdown(cancel_futures=True)
+
+    def _submit(self) -> "Future[Step]":
+        order, bounds = self._epoch(self.epoch)
+        chosen = order[bounds[self.step_in_epoch] : bounds[self.step_in_epoch + 1]]
+        return self._worker.submit(make_step, self.samples, chosen, self.batch, self.rank, self.layout)
+
+    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The order of an epoch, and where in it each step begins; the last entry is its end."""
+        if self._order is None or self._order[0] != epoch:
+            order = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.samples))
+            if self.batch.samples:
+                bounds = np.append(np.arange(0, len(order), self.batch.samples), len(order))
+            else:
+                bounds = _cut(self.samples.llm_lengths[order], self.batch.tokens)
+            self._order = (epoch, order, bounds)
+        return self._order[1:]
 
 
-def deal(samples: list[Sample], batch: BatchPlan, rank: int, padding: Padding) -> Step:
-    """One rank's micro-batches of a step that holds these samples."""
-    by_length = sorted(samples, key=lambda s: (-s.llm_length, s.id))
-    micro_batches, ids, real, padded = [], [], 0, 0
-    for turn in range(batch.accumulation):
-        start = (turn * batch.world_size + rank) * batch.micro_samples
-        mine = by_length[start : start + batch.micro_samples]
-        tensors = collate(mine or by_length[-1:], padding.llm, padding.encoder, padding.has_bos, weightless=not mine)
-        micro_batches.append(tensors)
-        ids.append([s.id for s in mine])
-        real += sum(s.llm_length for s in mine)
-        padded += tensors["llm_ids"].numel()
-    return Step(micro_batches, ids, len(samples), sum(len(s.target_ids) for s in samples), real, padded)
+def make_step(samples: Samples, chosen: Sequence[int], batch: BatchPlan, rank: int, layout: BatchLayout) -> Step:
+    """One rank's micro-batches of a step that holds the chosen samples; ranks left without a sample get a
+    weightless copy of one, because under ZeRO-3 all ranks must run all modules equally often."""
+    chosen = np.asarray(chosen)
+    llm, encoder = samples.llm_lengths[chosen], samples.encoder_lengths[chosen]
+    # Of the latent kind the encoder may read more tokens than the LLM does.
+    bins = (pack if layout.pack_llm else group)(np.maximum(llm, encoder), batch.micro_tokens, batch.world_size)
+    spare = [int(np.argmin(llm))]
+    micro_batches, ids = [], []
+    for mine in bins[rank :: batch.world_size]:
+        held = [samples[int(i)] for i in chosen[mine or spare]]
+        micro_batches.append(_pinned(collate(held, layout, weightless=not mine)))
+        ids.append([s.id for s in held] if mine else [])
+    computed = [b or spare for b in bins]
+    return Step(
+        micro_batches=micro_batches,
+        sample_ids=ids,
+        samples=len(chosen),
+        target_tokens=int(samples.target_lengths[chosen].sum()),
+        llm_tokens=int(llm.sum()),
+        encoder_tokens=int(encoder.sum()),
+        llm_positions=sum(_positions(llm[b], 1, layout.pack_llm) for b in computed),
+        encoder_positions=sum(_positions(encoder[b], layout.encoder_blocks, layout.pack_encoder) for b in computed),
+        token_pairs=int((llm.astype(np.int64) ** 2).sum()),
+    )
+
+
+def _positions(lengths: np.ndarray, blocks: int, packed: bool) -> int:
+    if packed:
+        return int(lengths.sum())
+    chunks = np.array_split(-np.sort(-lengths), min(blocks, len(lengths)))
+    return sum(int(chunk.max()) * len(chunk) for chunk in chunks)
+
+
+def _cut(lengths: np.ndarray, tokens: int) -> np.ndarray:
+    """Where steps begin so that each holds as many whole samples, in order, as fit `tokens`; the end comes last."""
+    ends, bounds = np.cumsum(lengths), [0]
+    while bounds[-1] < len(lengths):
+        spent = ends[bounds[-1] - 1] if bounds[-1] else 0
+        bounds.append(max(int(np.searchsorted(ends, spent + tokens, side="right")), bounds[-1] + 1))
+    return np.asarray(bounds)
+
+
+def _pinned(values: Any) -> Any:
+    """Tensors in page-locked memory where there is a GPU, so that they can travel while it computes."""
+    if not torch.cuda.is_available():
+        return values
+    if isinstance(values, torch.Tensor):
+        return values.pin_memory()
+    if isinstance(values, dict):
+        return {k: _pinned(v) for k, v in values.items()}
+    return [_pinned(v) for v in values] if isinstance(values, list) else values

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import deepspeed
 import torch
@@ -20,6 +21,7 @@ class Engine:
     def __init__(self, engine: deepspeed.DeepSpeedEngine, zero: int):
         self._engine, self.zero = engine, zero
         self._plain_norm: Tensor | None = None
+        self._last = True
 
     @property
     def module(self) -> nn.Module:
@@ -30,24 +32,34 @@ class Engine:
         """Training or evaluation mode; what is frozen stays in evaluation mode."""
         self._engine.train(mode)
 
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """The summed loss of a micro-batch on this rank; a collective under ZeRO-3."""
-        there = {k: v.to(self._engine.device, non_blocking=True) for k, v in batch.items()}
-        return self._engine(**there)
+    def to_device(self, batch: Any) -> Any:
+        """A micro-batch where the model is; the copies run beside the computation."""
+        if isinstance(batch, Tensor):
+            return batch.to(self._engine.device, non_blocking=True)
+        if isinstance(batch, dict):
+            return {k: self.to_device(v) for k, v in batch.items()}
+        return [self.to_device(v) for v in batch] if isinstance(batch, list) else batch
 
-    def backward(self, loss_sum: Tensor, target_tokens: int) -> None:
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """The summed loss of a micro-batch on this rank; a collective under ZeRO-3."""
+        return self._engine(**self.to_device(batch))
+
+    def backward(self, loss_sum: Tensor, target_tokens: int, last: bool) -> None:
         """Gradients of loss_sum / target_tokens, where target_tokens are those of the whole optimizer step.
 
         DeepSpeed averages gradients over ranks and, unless told not to, over accumulation steps. Both are
         undone, so that the gradient is that of one mean over all target tokens of the step, whatever the
-        number of ranks and accumulation steps.
+        number of ranks and micro-batches. `last` says that the step is complete with this micro-batch: how many
+        it has varies with the samples' lengths, so DeepSpeed cannot count them.
         """
+        self._last = last
+        self._engine.set_gradient_accumulation_boundary(last)
         scaled = loss_sum * (self._engine.dp_world_size / max(target_tokens, 1))
         self._engine.backward(scaled, scale_wrt_gas=False)
 
     def step(self) -> None:
         """Count a micro-batch; after the last one of the step clip, update the weights, advance the schedule."""
-        if self.zero == 0 and self._engine.is_gradient_accumulation_boundary():
+        if self.zero == 0 and self._last:
             # Without ZeRO and in fp32 DeepSpeed 0.19 clips, but forgets the norm. Gradients are reduced by now.
             gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
             self._plain_norm = torch.nn.utils.get_total_norm(gradients) if gradients else None
@@ -72,7 +84,7 @@ class Engine:
         if self.zero < 3:
             yield
             return
-        with deepspeed.zero.GatheredParameters(list(parameters)):
+        with deepspeed.zero.GatheredParameters([p for p in parameters if hasattr(p, "ds_id")]):
             yield
 
     def save(self, folder: Path, tag: str) -> None:

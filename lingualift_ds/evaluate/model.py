@@ -1,8 +1,9 @@
 """A finished model for questions: read from Stage II's artefact, asked in batches, answered greedily."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
@@ -11,8 +12,7 @@ from transformers.initialization import no_init_weights
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
 from lingualift_ds.config.schema import AlignmentConfig
-from lingualift_ds.data.collate import collate_prompts
-from lingualift_ds.data.loader import Padding
+from lingualift_ds.data.collate import BatchLayout, collate_prompts
 from lingualift_ds.data.tokenize import Sample, SampleTokenizer
 from lingualift_ds.errors import CheckpointError, ModelError
 from lingualift_ds.model.alignment import AlignmentLayer
@@ -35,7 +35,8 @@ class Answerer:
 
     def __init__(self, model: BridgedModel, tokenizer: SampleTokenizer, instruction: str):
         self.model, self.tokenizer, self.instruction = model, tokenizer, instruction
-        self.padding = Padding.of(tokenizer.llm, tokenizer.encoder)
+        # One sample a row: generation goes on at the end of each.
+        self.layout = replace(BatchLayout.of(tokenizer.llm, tokenizer.encoder, tokenizer.layout), pack_encoder=False)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Answerer":
@@ -78,10 +79,9 @@ class Answerer:
     def answer_samples(self, prompts: Sequence[Sample], max_new_tokens: int) -> list[Answer]:
         """Greedy answers to one batch of tokenised prompts."""
         llm = self.tokenizer.llm
-        batch = collate_prompts(prompts, self.padding.llm, self.padding.encoder, self.padding.has_bos)
-        batch = {k: v.to(dist.device()) for k, v in batch.items()}
+        batch = _to(dist.device(), collate_prompts(prompts, self.layout))
         ids = self.model.generate(
-            **batch, max_new_tokens=max_new_tokens, eos_id=llm.eos_token_id, pad_id=self.padding.llm
+            **batch, max_new_tokens=max_new_tokens, eos_id=llm.eos_token_id, pad_id=self.layout.llm_pad
         )
         return [self._read(row) for row in ids.tolist()]
 
@@ -90,6 +90,14 @@ class Answerer:
         finished = eos in ids
         kept = ids[: ids.index(eos)] if finished else ids
         return Answer(self.tokenizer.llm.decode(kept, skip_special_tokens=True).strip(), finished)
+
+
+def _to(device: torch.device, values: Any) -> Any:
+    if isinstance(values, torch.Tensor):
+        return values.to(device)
+    if isinstance(values, dict):
+        return {k: _to(device, v) for k, v in values.items()}
+    return [_to(device, v) for v in values] if isinstance(values, list) else values
 
 
 def _empty_model(config: dict, dtype: torch.dtype) -> BridgedModel:

@@ -1,6 +1,7 @@
 """The language alignment layer: encoder states to soft-prompt rows in the LLM's embedding space.
 
-Shapes: B texts, S encoder positions (padded), E encoder width, D LLM width, R soft-prompt rows (padded).
+Shapes: B texts, N encoder tokens of all texts, S encoder positions (padded), E encoder width, D LLM width, R soft
+rows of all texts, boundaries included.
 Source: LinguaLIFT section 3 for `ffn`; the resampler follows Perceiver (arXiv 2103.03206) and Flamingo.
 """
 
@@ -12,11 +13,7 @@ from lingualift_ds.config.schema import AlignmentConfig
 
 
 class AlignmentLayer(nn.Module):
-    """A projection of encoder states and learned boundary vectors around it.
-
-    `forward` gives rows [B, R, D] and which of them are real [B, R]; the real rows of a text, in order, are its
-    soft prompt: `layout.length(tokens)` of them.
-    """
+    """A projection of encoder states and learned boundary vectors around it."""
 
     def __init__(self, config: AlignmentConfig, encoder_width: int, llm_width: int):
         super().__init__()
@@ -33,21 +30,21 @@ class AlignmentLayer(nn.Module):
         self.begin = nn.Parameter(torch.randn(llm_width) * 0.02) if self.layout.begin else None
         self.end = nn.Parameter(torch.randn(llm_width) * 0.02)
 
-    def forward(self, states_BSE: Tensor, mask_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """states_BSE: encoder output; mask_BS: True where a position is a token. Returns (rows_BRD, real_BR)."""
-        texts = states_BSE.shape[0]
-        mask_BS = mask_BS.bool()
+    def forward(self, states_NE: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """Soft-prompt rows [R, D]: those of all texts in order, then a begin boundary per text (where the kind has
+        one), then an end boundary per text.
+
+        states_NE: encoder states of all texts, back to back; lengths: tokens of each text.
+        """
         if self.layout.latents:
-            rows = self.project(states_BSE, mask_BS)
-            real = mask_BS.new_ones(texts, self.layout.latents)
+            texts = states_NE.split(lengths)
+            states_BSE = nn.utils.rnn.pad_sequence(texts, batch_first=True)
+            mask_BS = nn.utils.rnn.pad_sequence([t.new_ones(len(t), dtype=torch.bool) for t in texts], batch_first=True)
+            rows_ND = self.project(states_BSE, mask_BS).flatten(0, 1)
         else:
-            rows, real = self.project(states_BSE), mask_BS
-        always = real.new_ones(texts, 1)
-        parts, reals = [rows, self.end.to(rows.dtype).expand(texts, 1, -1)], [real, always]
-        if self.begin is not None:
-            parts.insert(0, self.begin.to(rows.dtype).expand(texts, 1, -1))
-            reals.insert(0, always)
-        return torch.cat(parts, dim=1), torch.cat(reals, dim=1)
+            rows_ND = self.project(states_NE)
+        boundaries = [b for b in (self.begin, self.end) if b is not None]
+        return torch.cat([rows_ND, *(b.to(rows_ND.dtype).expand(len(lengths), -1) for b in boundaries)])
 
 
 class Resampler(nn.Module):

@@ -1,89 +1,114 @@
-"""The bridged model: LLM input = [BOS, begin, A(E(text)), end, instruction, target], without padding between.
+"""The bridged model: LLM input = [BOS, begin, A(E(text)), end, instruction, target] for every sample.
 
-Shapes: B samples, S encoder positions, L LLM positions, D LLM width, R soft-prompt rows of a text (padded),
-P soft-prompt rows of the whole batch. The data room leaves placeholder ids where the soft prompt goes and says
-where that is; this model fills the gaps. Without an encoder it is the plain LLM.
+Shapes: B rows, L positions of a row, T = B x L, D LLM width, N targets, R soft-prompt rows of all samples. In
+training samples lie back to back in one row (B = 1), or one a row with padding on the right. The data room leaves
+placeholder ids where the soft prompts go and says where that is; this model fills the gaps. Without an encoder it
+is the plain LLM.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.attention import extents
 from lingualift_ds.model.encoders import encode
 from lingualift_ds.model.llms import recompute_in_eval
 from lingualift_ds.model.loss import target_loss
 
 
 class BridgedModel(nn.Module):
-    """`encoder` and `alignment` may both be None: then the LLM reads text alone (MonoReason)."""
+    """`encoder` and `alignment` may both be None: then the LLM reads text alone (MonoReason).
+
+    A part that is `resident` is no submodule: DeepSpeed neither partitions nor gathers nor reduces it.
+    """
 
     def __init__(self, llm: PreTrainedModel, encoder: PreTrainedModel | None, alignment: AlignmentLayer | None):
         super().__init__()
         assert (encoder is None) == (alignment is None), "an encoder needs an alignment layer, and the other way round"
         self.encoder, self.alignment, self.llm = encoder, alignment, llm
+        self.resident: dict[str, nn.Module] = {}
+        self.fused_loss = False
+        """Whether the LLM's head gives the loss by itself (model/loss.py, fuse_head)."""
+
+    def make_resident(self, name: str) -> None:
+        """Take a frozen part out of DeepSpeed's sight. Before the engine is built."""
+        part = getattr(self, name)
+        assert not any(p.requires_grad for p in part.parameters()), f"{name} is trained and cannot be resident"
+        del self._modules[name]
+        self.resident[name] = part
+
+    def __getattr__(self, name: str) -> Any:
+        resident = self.__dict__.get("resident", {})
+        return resident[name] if name in resident else super().__getattr__(name)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """Encoder, alignment layer and LLM, those that are there, resident or not."""
+        every = {name: getattr(self, name) for name in ("encoder", "alignment", "llm")}
+        return {name: part for name, part in every.items() if part is not None}
 
     def train(self, mode: bool = True) -> "BridgedModel":
         """Training mode for what is trained; what is frozen stays in eval mode: no dropout in its features."""
         super().train(mode)
-        for part in (self.encoder, self.alignment, self.llm):
-            if part is not None and not any(p.requires_grad for p in part.parameters()):
-                part.eval()
+        for part in self.parts.values():
+            part.train(mode and any(p.requires_grad for p in part.parameters()))
         if mode and not self.llm.training:
             recompute_in_eval(self.llm)
         return self
 
     def forward(
         self,
-        llm_ids: Tensor,
-        llm_mask: Tensor,
+        llm: dict[str, Any],
+        target_slots: Tensor,
         targets: Tensor,
-        encoder_ids: Tensor | None = None,
-        encoder_mask: Tensor | None = None,
+        encoder: dict[str, Any] | None = None,
         soft_slots: Tensor | None = None,
     ) -> Tensor:
         """Sum of the cross entropy in nats over the targets.
 
-        llm_ids [B, L]: tokens, with any id in the soft prompt's gaps; llm_mask [B, L]: 1 where not padding;
-        targets [B, L]: the token each position predicts, or loss.IGNORE; encoder_ids, encoder_mask [B, S];
-        soft_slots [P]: flat positions (row * L + column) of the gaps, sample by sample.
+        llm: `ids` [B, L], any id in the soft prompts' gaps, and either `positions` [1, L], `bounds` and `lengths`
+        of the packed samples, or `mask` [B, L]; target_slots [N]: flat positions (row * L + column) that predict
+        targets [N]; encoder: see encoders.encode, and `lengths` of the texts; soft_slots [R]: flat positions of
+        the gaps, in the order of AlignmentLayer.forward.
         """
-        embeds = self.embed(llm_ids, encoder_ids, encoder_mask, soft_slots)
-        return target_loss(self.llm, embeds, llm_mask, targets)
+        inputs = {"inputs_embeds": self.embed(llm["ids"], encoder, soft_slots), "use_cache": False}
+        if "mask" in llm:
+            inputs |= {"attention_mask": llm["mask"]}
+        else:
+            inputs |= {"position_ids": llm["positions"], **extents(llm["lengths"], llm["bounds"])}
+        return target_loss(self.llm, inputs, target_slots, targets, self.fused_loss)
 
-    def embed(
-        self, llm_ids: Tensor, encoder_ids: Tensor | None, encoder_mask: Tensor | None, soft_slots: Tensor | None
-    ) -> Tensor:
+    def embed(self, ids_BL: Tensor, encoder: dict[str, Any] | None, soft_slots: Tensor | None) -> Tensor:
         """LLM input embeddings [B, L, D] with the soft prompts in their gaps."""
-        embeds_BLD = self.llm.get_input_embeddings()(llm_ids)
+        embeds_BLD = self.llm.get_input_embeddings()(ids_BL)
         if self.encoder is None:
             return embeds_BLD
-        states_BSE = encode(self.encoder, encoder_ids, encoder_mask)
-        rows_BRD, real_BR = self.alignment(states_BSE, encoder_mask)
-        soft_PD = rows_BRD[real_BR].to(embeds_BLD.dtype)
-        flat = embeds_BLD.flatten(0, 1).index_copy(0, soft_slots, soft_PD)
-        return flat.view_as(embeds_BLD)
+        states = encode(self.encoder, encoder["blocks"], encoder["order"])
+        soft_RD = self.alignment(states, encoder["lengths"]).to(embeds_BLD.dtype)
+        return embeds_BLD.flatten(0, 1).index_copy(0, soft_slots, soft_RD).view_as(embeds_BLD)
 
     @torch.no_grad()
     def generate(
         self,
-        llm_ids: Tensor,
-        llm_mask: Tensor,
+        llm: dict[str, Any],
         max_new_tokens: int,
         eos_id: int,
         pad_id: int,
-        encoder_ids: Tensor | None = None,
-        encoder_mask: Tensor | None = None,
+        encoder: dict[str, Any] | None = None,
         soft_slots: Tensor | None = None,
     ) -> Tensor:
         """Greedy continuations [B, up to max_new_tokens], padded with pad_id after EOS.
 
-        The prompts are padded on the left. The LLM's own generation defaults (sampling, penalties) are not used.
+        llm: `ids` and `mask` [B, L] of prompts padded on the left; the rest as in `forward`. The LLM's own
+        generation defaults (sampling, penalties) are not used.
         """
-        embeds = self.embed(llm_ids, encoder_ids, encoder_mask, soft_slots)
+        embeds = self.embed(llm["ids"], encoder, soft_slots)
         # transformers fills what a passed config leaves open (penalties) from the model's own.
         self.llm.generation_config = GenerationConfig()
         greedy = GenerationConfig(
             max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=eos_id, pad_token_id=pad_id
         )
-        return self.llm.generate(inputs_embeds=embeds, attention_mask=llm_mask, generation_config=greedy)
+        return self.llm.generate(inputs_embeds=embeds, attention_mask=llm["mask"], generation_config=greedy)

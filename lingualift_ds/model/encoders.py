@@ -1,9 +1,11 @@
 """Multilingual encoders: the encoder half of T5 kinds and of M2M100/NLLB, or a whole BERT kind."""
 
 import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -15,10 +17,13 @@ from transformers import (
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 
 from lingualift_ds.errors import ConfigError, ModelError
+from lingualift_ds.model import attention
 from lingualift_ds.model.loading import DTYPES, load_weights
 
 _OFFSET_POSITIONS = ("roberta", "camembert", "data2vec-text", "xmod", "mpnet", "longformer")
 _RELATIVE_POSITIONS = ("t5", "mt5", "umt5", "switch_transformers", "longt5")
+_BIASED = ("t5", "mt5", "umt5")
+_STATED_POSITIONS = ("bert", "roberta", "camembert", "xlm-roberta", "xlm-roberta-xl")
 
 
 def encoder_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -52,7 +57,7 @@ def position_limit(config: PreTrainedConfig) -> int | None:
     if config.model_type in (*_RELATIVE_POSITIONS, "m2m_100"):
         return None
     positions = getattr(config, "max_position_embeddings", None)
-    if positions and any(kind in config.model_type for kind in _OFFSET_POSITIONS):
+    if positions and _offset_positions(config.model_type):
         return positions - config.pad_token_id - 1
     return positions
 
@@ -77,11 +82,80 @@ def build_encoder(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedMod
     return kind._from_config(config, dtype=dtype, **_constructor_options(kind))
 
 
-def encode(encoder: nn.Module, ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
-    """The encoder's last hidden states [B, S, E]; without a graph where the encoder is frozen."""
+def packing_obstacle(config: PreTrainedConfig) -> str:
+    """Why this encoder cannot read texts back to back; empty where it can.
+
+    It can where its attention is ours to choose and its positions are relative or ours to state.
+    """
+    if config.model_type not in (*_STATED_POSITIONS, *_BIASED, "m2m_100"):
+        return f"nothing is known of the positions of {config.model_type} encoders"
+    if "attention_interface" not in inspect.getsource(inspect.getmodule(encoder_class(config))):
+        return f"this version of transformers has no choice of attention in {config.model_type}"
+    return ""
+
+
+def let_pack(encoder: PreTrainedModel) -> None:
+    """Make what an encoder computes from the length of its row follow the samples' extents in the row.
+
+    T5 kinds make a bias of row x row: a corner as large as the longest sample is all that is needed. M2M100
+    counts positions along the row: they are given.
+    """
+    extents = _extents_of(encoder)
+    for module in encoder.modules():
+        if getattr(module, "has_relative_attention_bias", False) and hasattr(module, "compute_bias"):
+            module.compute_bias = _bias_of_longest(module.compute_bias, extents)
+    if encoder.config.model_type == "m2m_100":
+        plain = encoder.embed_positions.create_position_ids_from_input_ids
+        encoder.embed_positions.create_position_ids_from_input_ids = lambda ids, pad, *rest: (
+            plain(ids, pad, *rest) if extents.positions is None else extents.positions + pad + 1
+        )
+
+
+def encode(encoder: PreTrainedModel, blocks: list[dict], order: Tensor | None) -> Tensor:
+    """The encoder's last hidden states of all texts, back to back [N, E]; without a graph where it is frozen.
+
+    blocks: one packed row (`ids`, `positions` [1, N], `bounds`, `lengths`), or padded ones (`ids`, `mask` [b, s])
+    with `order` [N], the flat positions of the texts' tokens in them.
+    """
     frozen = not any(p.requires_grad for p in encoder.parameters())
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        return encoder(input_ids=ids_BS, attention_mask=mask_BS).last_hidden_state
+        if order is None:
+            return _encode_packed(encoder, **blocks[0])[0]
+        flat = [encoder(input_ids=b["ids"], attention_mask=b["mask"]).last_hidden_state.flatten(0, 1) for b in blocks]
+        return torch.cat(flat).index_select(0, order)
+
+
+def _encode_packed(
+    encoder: PreTrainedModel, ids: Tensor, positions: Tensor, bounds: Tensor, lengths: tuple[int, ...]
+) -> Tensor:
+    kind, inputs = encoder.config.model_type, {}
+    if kind in _STATED_POSITIONS:
+        offset = encoder.config.pad_token_id + 1 if _offset_positions(kind) else 0
+        inputs = {"position_ids": positions + offset, "token_type_ids": torch.zeros_like(ids)}
+    known = _extents_of(encoder)
+    known.longest, known.positions = max(lengths), positions
+    try:
+        return encoder(input_ids=ids, **inputs, **attention.extents(lengths, bounds)).last_hidden_state
+    finally:
+        known.longest = known.positions = None
+
+
+def _extents_of(encoder: PreTrainedModel) -> SimpleNamespace:
+    """What the row that is being read holds; empty outside of `_encode_packed`."""
+    if not hasattr(encoder, "_row_extents"):
+        encoder._row_extents = SimpleNamespace(longest=None, positions=None)
+    return encoder._row_extents
+
+
+def _bias_of_longest(plain: Callable, extents: SimpleNamespace) -> Callable:
+    def compute_bias(query_length: int, key_length: int, **options) -> Tensor:
+        return plain(extents.longest or query_length, extents.longest or key_length, **options)
+
+    return compute_bias
+
+
+def _offset_positions(kind: str) -> bool:
+    return any(name in kind for name in _OFFSET_POSITIONS)
 
 
 def _constructor_options(kind: type) -> dict:

@@ -1,6 +1,6 @@
 """Freezing groups: encoder, alignment, llm. Every parameter belongs to exactly one, by the module that holds it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,22 @@ class GroupSize:
     trained: int
     frozen: int
     weight_bytes: int
+
+
+def named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Every parameter of a bridged model, those of its resident parts too, which `model` itself does not list."""
+    for part, module in model.parts.items():
+        for name, parameter in module.named_parameters():
+            yield f"{part}.{name}", parameter
+
+
+def persistent_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every buffer of a bridged model that belongs to its weights, resident or not."""
+    for part, module in model.parts.items():
+        kept = module.state_dict().keys()
+        for name, buffer in module.named_buffers():
+            if name in kept:
+                yield f"{part}.{name}", buffer
 
 
 def full_numel(parameter: nn.Parameter) -> int:
@@ -44,25 +60,25 @@ def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
     Raises ConfigError where a group to train has no parameters.
     """
     trained = tuple(trained)
-    present = {group_of(name) for name, _ in model.named_parameters()}
+    present = {group_of(name) for name, _ in named_parameters(model)}
     for group in trained:
         if group not in present:
             raise ConfigError(f"train: {group} is not part of this model; it has {', '.join(sorted(present))}")
-    for name, parameter in model.named_parameters():
+    for name, parameter in named_parameters(model):
         parameter.requires_grad_(group_of(name) in trained)
     model.train(model.training)
 
 
 def trained_names(model: nn.Module) -> list[str]:
     """Names of the trained parameters, in order."""
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return [name for name, parameter in named_parameters(model) if parameter.requires_grad]
 
 
 def group_sizes(model: nn.Module) -> list[GroupSize]:
     """Trained and frozen parameters and bytes of weights, per group; tied tensors count once."""
     sizes = []
     for group in GROUPS:
-        members = [p for n, p in model.named_parameters() if group_of(n) == group]
+        members = [p for n, p in named_parameters(model) if group_of(n) == group]
         if members:
             sizes.append(
                 GroupSize(
@@ -90,12 +106,18 @@ def format_sizes(sizes: list[GroupSize], mixed_precision: bool) -> str:
 
 
 def checksum(tensor: torch.Tensor) -> int:
-    """A checksum of a tensor's bits (not of its values), computed where the tensor lives, in pieces."""
-    total = 0
-    for piece in tensor.detach().contiguous().flatten().view(torch.uint8).split(1 << 24):
-        weights = torch.arange(piece.numel(), device=piece.device, dtype=torch.int64) % 65_521 + 1
-        total = (total * 31 + int((piece.to(torch.int64) * weights).sum())) % (1 << 61)
-    return total
+    """A checksum of a tensor's bits (not of its values), computed where the tensor lives, in pieces.
+
+    Words of 64 bits times odd numbers, added up modulo 2^64: a change of any one word always shows.
+    """
+    raw = tensor.detach().contiguous().flatten().view(torch.uint8)
+    whole = raw.numel() // 8 * 8
+    words = raw[:whole].view(torch.int64)
+    total = sum(int(byte) * (2 * i + 1) for i, byte in enumerate(raw[whole:].tolist()))
+    for number, piece in enumerate(words.split(1 << 22)):
+        odd = torch.arange(piece.numel(), device=piece.device, dtype=torch.int64).mul_(2).add_(2 * number + 1)
+        total += int((piece * odd).sum())
+    return total % (1 << 64)
 
 
 def _bytes(count: float) -> str:

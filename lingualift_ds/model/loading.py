@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 import transformers
+from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lingualift_ds.errors import ModelError
 
@@ -48,6 +50,14 @@ def load_weights(make: Callable[[], Any], name: str, key: str) -> Any:
             # M2M100 and OPT skip layers at random, each rank its own: under ZeRO-3 the ranks would wait for ever.
             module.layerdrop = 0.0
     return model
+
+
+def compile_layers(model: nn.Module) -> int:
+    """torch.compile each transformer layer, for inputs of any length; returns how many."""
+    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.compile(dynamic=True)
+    return len(layers)
 
 
 def _or_model_error(make: Callable[[], Any], line: str) -> Any:

@@ -6,7 +6,7 @@ from torch import nn
 from lingualift_ds import dist
 from lingualift_ds.engine.step import Engine
 from lingualift_ds.errors import TrainingError
-from lingualift_ds.model.groups import checksum
+from lingualift_ds.model.groups import checksum, named_parameters
 
 
 class GradientAudit:
@@ -48,7 +48,7 @@ class FrozenWeights:
         self._before = self._checksums()
 
     def _checksums(self) -> dict[str, int]:
-        frozen = ((n, p) for n, p in self._engine.module.named_parameters() if not p.requires_grad)
+        frozen = ((n, p) for n, p in named_parameters(self._engine.module) if not p.requires_grad)
         return {name: checksum(self._engine.shard(parameter)) for name, parameter in frozen}
 
     def check(self) -> None:

@@ -1,8 +1,8 @@
 """Build: config to tokenizers, samples and the bridged model. The one place where model and data meet."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,22 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
 from lingualift_ds.checkpoint.manifest import fingerprint, read_manifest
+from lingualift_ds.config.batch import BatchPlan
 from lingualift_ds.config.layout import prompt_layout
-from lingualift_ds.config.schema import Config, DataConfig, ModelConfig
-from lingualift_ds.data.records import Record, read_records
-from lingualift_ds.data.tokenize import Sample, SampleTokenizer
-from lingualift_ds.errors import CheckpointError, ConfigError, DataError
+from lingualift_ds.config.schema import Config, ModelConfig
+from lingualift_ds.data.cache import Rows, prepared_samples
+from lingualift_ds.data.prepared import SampleList, Samples
+from lingualift_ds.data.tokenize import SampleTokenizer
+from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.log import get_logger
 from lingualift_ds.model import llms
 from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.arrangement import arrange_encoder, arrange_llm
 from lingualift_ds.model.bridge import BridgedModel
-from lingualift_ds.model.encoders import check_encoder, load_encoder
+from lingualift_ds.model.encoders import check_encoder, let_pack, load_encoder
 from lingualift_ds.model.loading import DTYPES, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens, drops_whitespace
+from lingualift_ds.train.placement import Placement, place_frozen
 from lingualift_ds.train.stages import Stage
 
 logger = get_logger(__name__)
@@ -51,7 +55,7 @@ def read_sources(model: ModelConfig) -> Sources:
     llm_config = read_config(model.llm, "model.llm")
     llm_tokenizer = read_tokenizer(model.llm, "model.llm")
     llms.check_tokenizer(llm_tokenizer, model.llm)
-    llms.choose_attention(model.attention, model.precision, llm_config)
+    arrange_llm(model, llm_config, model.packing.llm != "off")
     longest = getattr(llm_config, "max_position_embeddings", None)
     if longest and model.llm_max_tokens > longest:
         raise ConfigError(f"model.llm_max_tokens: {model.llm_max_tokens}, but this LLM has {longest} positions")
@@ -59,6 +63,7 @@ def read_sources(model: ModelConfig) -> Sources:
         return Sources(llm_config, llm_tokenizer, None, None, {})
     encoder_config = read_config(model.encoder, "model.encoder")
     check_encoder(encoder_config, model.encoder_max_tokens)
+    arrange_encoder(model, encoder_config, model.packing.encoder != "off")
     encoder_tokenizer = read_tokenizer(model.encoder, "model.encoder")
     rows = add_whitespace_tokens(encoder_tokenizer, encoder_config.vocab_size) if model.whitespace_tokens else {}
     if rows:
@@ -80,34 +85,19 @@ def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
     )
 
 
-def read_samples(
-    paths: tuple[str, ...], data: DataConfig, stage: Stage, tokenizer: SampleTokenizer, limit: int | None = None
-) -> list[Sample]:
-    """The usable samples of the files, in order, the first `limit` of them; what was dropped or shortened is said.
+def read_samples(config: Config, stage: Stage, sources: Sources) -> tuple[Samples, Samples]:
+    """Training and held-out samples of a stage, in the order of their files; what was dropped or shortened is said.
 
-    Among several files an id is told by its file too. Raises DataError: unreadable rows, or no usable row at all.
+    Tokenised where run.cache does not hold them yet. Raises DataError: unreadable rows, or no usable row at all;
+    ConfigError: a cache that cannot be written.
     """
-    dropped: Counter = Counter()
-    samples = []
-    for sample in tokenizer.samples(_records(paths, data, stage), dropped):
-        samples.append(sample)
-        if len(samples) == limit:
-            break
-    names = ", ".join(paths)
-    for reason, count in sorted(dropped.items()):
-        logger.warning("%s: %d rows %s", names, count, reason)
-    if not samples:
-        raise DataError(f"{names}: no usable row: {dict(dropped) or 'there are none'}; each needs a text and a target")
-    repeated = [i for i, n in Counter(s.id for s in samples).items() if n > 1]
-    if repeated:
-        raise DataError(f"{names}: id {repeated[0]!r} is given to more than one row ({len(repeated)} such ids)")
-    return samples
-
-
-def _records(paths: tuple[str, ...], data: DataConfig, stage: Stage) -> Iterator[Record]:
-    for path in paths:
-        for record in read_records(path, data.shape, data.instruction or stage.instruction):
-            yield replace(record, id=f"{path}:{record.id}") if len(paths) > 1 else record
+    data, cache = config.stage(stage.number).data, Path(config.run.cache)
+    instruction = data.instruction or stage.instruction
+    tokenizer = sample_tokenizer(sources, config.model)
+    train = prepared_samples(Rows(data.train, data.shape, instruction, data.limit), tokenizer, cache)
+    if not data.heldout:
+        return train, SampleList([])
+    return train, prepared_samples(Rows(data.heldout, data.shape, instruction), tokenizer, cache)
 
 
 def handover_folder(config: Config, stage: Stage) -> Path | None:
@@ -153,15 +143,29 @@ def read_handover(config: Config, stage: Stage, sources: Sources) -> tuple[dict[
     return tensors, handover_id(config, stage)
 
 
-def build_model(config: Config, sources: Sources, handover: dict[str, Tensor] | None) -> BridgedModel:
+def place_model(config: Config, stage: Stage, sources: Sources, batch: BatchPlan, zero: int) -> dict[str, Placement]:
+    """Where the frozen ones of encoder and LLM live in this run. Raises ConfigError."""
+    settings = config.stage(stage.number)
+    parts = ("llm",) if sources.encoder_config is None else ("encoder", "llm")
+    planned = {part: ("resident", "no plan") for part in parts}
+    return place_frozen(stage.folder, settings, parts, stage.trained(settings), zero, planned)
+
+
+def build_model(
+    config: Config,
+    sources: Sources,
+    handover: dict[str, Tensor] | None,
+    resident: Collection[str],
+    loading: Callable[[], AbstractContextManager],
+) -> BridgedModel:
     """The bridged model with its weights: base models from their files, the alignment layer fresh or handed over.
 
-    Call it inside the engine's loading context: under ZeRO-3 the base models arrive as partitions. The
-    alignment layer is small and is loaded whole, before anything partitions it.
+    `loading` gives the engine's loading context, in which base models arrive as partitions under ZeRO-3; the
+    `resident` ones are loaded outside of it. The alignment layer is small and is loaded whole, before anything
+    partitions it.
     """
     model = config.model
-    attention, reason = llms.choose_attention(model.attention, model.precision, sources.llm_config)
-    logger.info("attention of the LLM: %s (%s)", attention, reason)
+    load_in = {part: nullcontext if part in resident else loading for part in ("encoder", "llm")}
     torch.manual_seed(config.run.seed)
     encoder = alignment = None
     if sources.encoder_config is not None:
@@ -170,10 +174,16 @@ def build_model(config: Config, sources: Sources, handover: dict[str, Tensor] | 
         ).to(DTYPES[model.precision])
         if handover is not None:
             alignment.load_state_dict(handover, strict=True)
-        encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
-    llm = llms.load_llm(model.llm, model.precision, attention)
-    if model.activation_checkpointing:
-        llms.checkpoint_activations(llm)
+        with load_in["encoder"]():
+            encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
+        let_pack(encoder)
+    with load_in["llm"]():
+        llm = llms.load_llm(model.llm, model.precision, sources.llm_config)
+    every = sources.llm_config.num_hidden_layers
+    wanted = {"auto": 0, "none": 0, "all": every}.get(model.activation_checkpointing, model.activation_checkpointing)
+    if wanted:
+        done = llms.checkpoint_activations(llm, wanted)
+        logger.info("activation checkpointing: %d of the LLM's %d layers", done, every)
     return BridgedModel(llm, encoder, alignment)
 
 

@@ -15,8 +15,17 @@ from lingualift_ds.train.stages import Stage
 
 RESUME = ("auto", "must", "never")
 _claims: list[IO] = []
-_MAY_DIFFER = ("run.output", "run.monitors", "{stage}.checkpoint", "{stage}.heldout_every")
-"""Keys of the stage's config that a resumed run may set anew: they do not change what is learned."""
+_MAY_DIFFER = (
+    "run.output",
+    "run.cache",
+    "run.monitors",
+    "model.activation_checkpointing",
+    "model.compile",
+    "{stage}.batch.micro_tokens",
+    "{stage}.checkpoint",
+    "{stage}.heldout_every",
+)
+"""Keys of the stage's config that a resumed run may set anew: they do not change what is learned, rounding aside."""
 
 
 @dataclass(frozen=True)

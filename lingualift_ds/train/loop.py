@@ -10,10 +10,12 @@ from lingualift_ds.config.schema import StageConfig
 from lingualift_ds.data.loader import Step, StepLoader
 from lingualift_ds.engine.step import Engine, peak_memory_gb
 from lingualift_ds.errors import TrainingError
-from lingualift_ds.log import MetricsWriter, Progress, get_logger
+from lingualift_ds.log import MetricsWriter, Progress, duration, get_logger
 from lingualift_ds.model.groups import trained_names
+from lingualift_ds.model.work import StepWork, peak_operations
 from lingualift_ds.train.audit import FrozenWeights, GradientAudit
 from lingualift_ds.train.heldout import Heldout
+from lingualift_ds.train.profile import StepTrace
 from lingualift_ds.train.state import Progressed, random_state, set_random_state
 
 logger = get_logger(__name__)
@@ -34,35 +36,47 @@ class Run:
     facts: dict
     """What every checkpoint's manifest says of this run."""
     progressed: Progressed = field(default_factory=Progressed)
+    trace: StepTrace | None = None
+    pause: float = 0.0
+    """Seconds of the last checkpoint, until a step has reported them."""
 
 
 def fit(run: Run) -> None:
     """Train to `total_steps`; every line of metrics.jsonl is one step. Collective. Raises TrainingError."""
     run.engine.train()
     frozen, audit = FrozenWeights(run.engine), GradientAudit(run.engine.module)
+    work = StepWork(run.engine.module)
     with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
-            record = take_step(run, run.loader.next_step(), audit)
+            record = take_step(run, audit, work)
             audit = None
+            if run.trace:
+                run.trace.step()
             if run.heldout and _due(run, run.settings.heldout_every):
                 record["heldout_loss"] = run.heldout.losses(run.engine)
             write_record(run, record)
-            progress.advance(1, f"loss {record['loss']:.4f}, {record['tokens_per_s']:.0f} target tokens/s")
+            progress.advance(1, note(record))
             if _due(run, run.settings.checkpoint.every):
                 save(run)
+    run.loader.close()
+    if run.trace:
+        run.trace.close()
     frozen.check()
 
 
-def take_step(run: Run, step: Step, audit: GradientAudit | None) -> dict:
+def take_step(run: Run, audit: GradientAudit | None, work: StepWork) -> dict:
     """One optimizer step over all micro-batches; returns its metrics."""
     started = time.monotonic()
+    step = run.loader.next_step()
+    waited = time.monotonic() - started
     lr, loss_sum = run.engine.lr(), 0.0
     for micro_batch in step.micro_batches:
+        last = micro_batch is step.micro_batches[-1]
         loss = run.engine.forward(micro_batch)
-        run.engine.backward(loss, step.target_tokens)
+        run.engine.backward(loss, step.target_tokens, last)
         loss_sum = loss_sum + loss.detach().double()
-        if micro_batch is step.micro_batches[-1]:
-            mean = check_finite(float(loss_sum), step)
+        if last:
+            mean = check_finite(float(loss_sum), step)  # the only wait for the device, once a step
         run.engine.step()
     norm = run.engine.grad_norm()
     if not math.isfinite(norm):
@@ -73,17 +87,45 @@ def take_step(run: Run, step: Step, audit: GradientAudit | None) -> dict:
     run.progressed.samples += step.samples
     run.progressed.tokens += step.target_tokens
     seconds = time.monotonic() - started
+    pause, run.pause = run.pause, 0.0
     return {
         "step": run.progressed.step,
         "loss": mean,
         "lr": lr,
         "grad_norm": norm,
         "tokens": step.target_tokens,
-        "tokens_per_s": step.target_tokens / seconds,
-        "padding": 1 - step.real_tokens / step.padded_tokens,
+        **speed(step, work, seconds),
+        "micro_batches": len(step.micro_batches),
         "seconds": seconds,
+        "data_seconds": waited,
+        "checkpoint_seconds": pause,
         "peak_memory_gb": peak_memory_gb(dist.device()),
     }
+
+
+def speed(step: Step, work: StepWork, seconds: float) -> dict[str, float]:
+    """Tokens a second over all ranks, in which padding never counts, the share of padding, and on a known GPU the
+    share of its arithmetic that went into what the step needs (MFU)."""
+    rates = {
+        "tokens_per_s": step.target_tokens / seconds,
+        "real_tokens_per_s": (step.llm_tokens + step.encoder_tokens) / seconds,
+        "padding": 1 - step.llm_tokens / step.llm_positions,
+        "encoder_padding": 1 - step.encoder_tokens / max(step.encoder_positions, 1),
+    }
+    peak = peak_operations()
+    if peak:
+        needed = work.operations(step.llm_tokens, step.encoder_tokens, step.target_tokens, step.token_pairs)
+        rates["mfu"] = needed / seconds / peak / dist.read_place().world_size
+    return rates
+
+
+def note(record: dict) -> str:
+    """What the progress line says of a step."""
+    said = (
+        f"loss {record['loss']:.4f}, {record['tokens_per_s']:.0f} target and {record['real_tokens_per_s']:.0f} real "
+        f"tokens/s, padding {record['padding']:.1%}"
+    )
+    return said + (f", MFU {record['mfu']:.1%}" if "mfu" in record else "")
 
 
 def check_finite(loss_sum: float, step: Step) -> float:
@@ -105,10 +147,12 @@ def write_record(run: Run, record: dict) -> None:
 
 def save(run: Run) -> None:
     """A checkpoint of the step just taken. Collective."""
+    started = time.monotonic()
     rank_state = {"loader": run.loader.state_dict(), "random": random_state()}
     facts = run.facts | {"progressed": run.progressed.state_dict(), "trained": trained_names(run.engine.module)}
     path = run.store.save(run.engine, run.progressed.step, rank_state, facts)
-    logger.info("saved %s", path)
+    run.pause = time.monotonic() - started
+    logger.info("saved %s in %s", path, duration(run.pause))
 
 
 def resume(run: Run, path) -> None:

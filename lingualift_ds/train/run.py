@@ -1,6 +1,5 @@
 """Run one stage from a config: prepare, build, fit, hand over. What `launch/train.py` calls."""
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -16,17 +15,31 @@ from lingualift_ds.checkpoint.store import CheckpointStore, check_fits, newest
 from lingualift_ds.config.batch import BatchPlan, plan_batch
 from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, zero_level
+from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.schema import Config
-from lingualift_ds.data.loader import Padding, StepLoader
-from lingualift_ds.data.tokenize import Sample
+from lingualift_ds.data.collate import BatchLayout
+from lingualift_ds.data.loader import StepLoader
+from lingualift_ds.data.prepared import Samples
 from lingualift_ds.engine.build import build_engine, connect, loading
 from lingualift_ds.errors import CheckpointError, LaunchError
 from lingualift_ds.log import MetricsWriter, duration, get_logger
-from lingualift_ds.model.groups import format_sizes, freeze_all_but, group_of, group_sizes
+from lingualift_ds.model.groups import (
+    format_sizes,
+    freeze_all_but,
+    group_of,
+    group_sizes,
+    named_parameters,
+    persistent_buffers,
+)
+from lingualift_ds.model.loading import compile_layers
+from lingualift_ds.model.loss import fuse_head
 from lingualift_ds.train import build
 from lingualift_ds.train.folder import StageFolder, decide, mark_complete, open_folder, stage_folder
 from lingualift_ds.train.heldout import Heldout
 from lingualift_ds.train.loop import Run, fit, resume
+from lingualift_ds.train.placement import Placement
+from lingualift_ds.train.profile import StepTrace
+from lingualift_ds.train.settle import settle
 from lingualift_ds.train.stages import Stage
 from lingualift_ds.train.state import seed_everything
 
@@ -42,15 +55,17 @@ class Prepared:
     batch: BatchPlan
     ds_config: dict[str, Any]
     sources: build.Sources
-    samples: list[Sample]
-    heldout: list[Sample]
+    samples: Samples
+    heldout: Samples
     handover: dict[str, Tensor] | None
+    placements: dict[str, Placement]
+    """Where the frozen ones of encoder and LLM live."""
     identity: dict[str, Any]
     """What a resumed run must find unchanged, beside its config."""
 
 
-def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> None:
-    """Train one stage, from wherever it stands, to COMPLETE. Every rank calls it.
+def run_stage(config: Config, stage: Stage, resume_mode: str, source: str, profile: int = 0) -> None:
+    """Train one stage, from wherever it stands, to COMPLETE; trace `profile` steps of it. Every rank calls it.
 
     Raises the UserErrors of all its parts; those of reading come before any process group or GPU is touched.
     """
@@ -76,6 +91,8 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> No
     else:
         resume(run, checkpoint)
         logger.info("resumed from %s at step %d of %d", checkpoint, run.progressed.step, run.total_steps)
+    settle_run(run, config, prepared.sources)
+    run.trace = StepTrace(folder.path / "profile", profile) if profile else None
     fit(run)
     _hand_over(run, config, stage, prepared)
     logger.info("stage %d complete in %s: %s", stage.number, duration(time.monotonic() - started), folder.artefact)
@@ -84,50 +101,77 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str) -> No
 
 def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Prepared:
     """Read, check and tokenise everything; on every rank alike, with no process group. Raises UserErrors."""
-    settings, data = config.stage(stage.number), config.stage(stage.number).data
+    settings = config.stage(stage.number)
     stage.trained(settings)
-    batch = plan_batch(settings.batch, dist.read_place().world_size, f"{stage.folder}.batch")
+    batch = plan_batch(settings.batch, dist.read_place().world_size)
     ds_config = build_ds_config(config.run, config.model, settings, batch, (folder.path / "monitor").absolute())
     sources = build.read_sources(config.model)
+    placements = build.place_model(config, stage, sources, batch, zero_level(ds_config))
     handover, handover_id = build.read_handover(config, stage, sources)
-    tokenizer = build.sample_tokenizer(sources, config.model)
-    samples = build.read_samples(data.train, data, stage, tokenizer, data.limit)
-    heldout = build.read_samples(data.heldout, data, stage, tokenizer) if data.heldout else []
+    samples, heldout = build.read_samples(config, stage, sources)
     described = build.artefact_config(config, sources)
     identity = {
         "zero": zero_level(ds_config),
         "llm": described["llm"]["fingerprint"],
         "encoder": (described["encoder"] or {}).get("fingerprint"),
         "handover": handover_id,
-        "data": _digest(samples),
+        "data": samples.digest,
     }
-    return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, identity)
+    return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, placements, identity)
 
 
 def build_run(config: Config, stage: Stage, prepared: Prepared) -> Run:
-    """Model, engine and loader, ready to fit. Collective."""
+    """Model, engine and loader. Collective. The batches' layout is settled later, by `settle_run`."""
     settings, place = config.stage(stage.number), dist.read_place()
-    padding = Padding.of(prepared.sources.llm_tokenizer, prepared.sources.encoder_tokenizer)
-    loader = StepLoader(prepared.samples, prepared.batch, place.rank, config.run.seed, padding)
-    total_steps = settings.steps or settings.epochs * loader.steps_per_epoch
-    zero = prepared.identity["zero"]
+    sources, zero = prepared.sources, prepared.identity["zero"]
+    layout = BatchLayout.of(
+        sources.llm_tokenizer,
+        sources.encoder_tokenizer,
+        sources.encoder_config and prompt_layout(config.model.alignment),
+    )
+    loader = StepLoader(prepared.samples, prepared.batch, place.rank, config.run.seed, layout)
+    total_steps = settings.steps or sum(loader.steps_in(epoch) for epoch in range(settings.epochs))
     logger.info("%s samples, %s, %s steps, ZeRO-%s", len(prepared.samples), prepared.batch, total_steps, zero)
-    with loading(prepared.ds_config):
-        model = build.build_model(config, prepared.sources, prepared.handover)
-    freeze_all_but(model, stage.trained(settings))
+    trained = stage.trained(settings)
+    for part, placement in prepared.placements.items():
+        logger.info("%s weights: %s", part, placement)
+    resident = [part for part, placement in prepared.placements.items() if placement.resident]
+    model = build.build_model(config, sources, prepared.handover, resident, lambda: loading(prepared.ds_config))
+    freeze_all_but(model, trained)
     logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
+    for part in resident:
+        model.make_resident(part)
+        model.resident[part].to(dist.device())
     seed_everything(config.run.seed, place.rank)
     return Run(
         label=f"stage {stage.number}",
         settings=settings,
         engine=build_engine(model, group_of, settings.optimizer, prepared.ds_config, total_steps),
         loader=loader,
-        heldout=Heldout(prepared.heldout, prepared.batch, padding) if prepared.heldout else None,
+        heldout=Heldout(prepared.heldout, prepared.batch, layout) if len(prepared.heldout) else None,
         store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint.keep_last),
         metrics=MetricsWriter(prepared.folder.metrics),
         total_steps=total_steps,
         facts={"stage": stage.name, "world_size": place.world_size, "identity": prepared.identity},
     )
+
+
+def settle_run(run: Run, config: Config, sources: build.Sources) -> None:
+    """Try how the model reads packed samples, and lay out the batches so. Collective; after a checkpoint is loaded,
+    because DeepSpeed loads only into an engine that has not run."""
+    configs = {"llm": sources.llm_config}
+    if sources.encoder_config is not None:
+        configs["encoder"] = sources.encoder_config
+    settled = settle(run.engine, config.model, run.loader.layout, configs, fuse_head(run.engine.module.llm))
+    run.loader.layout = settled.layout
+    if run.heldout:
+        run.heldout.layout = settled.layout
+    if config.model.compile:
+        sharded = [name for name in configs if name not in run.engine.module.resident] if run.engine.zero == 3 else []
+        for name in sorted(set(configs) - set(sharded)):
+            logger.info("%s: %d layers are compiled", name, compile_layers(getattr(run.engine.module, name)))
+        for name in sharded:
+            logger.warning("%s: not compiled: its weights come and go under ZeRO-3", name)
 
 
 def _checkpoint(folder: StageFolder, place: dist.Place, prepared: Prepared) -> Path:
@@ -145,9 +189,8 @@ def _hand_over(run: Run, config: Config, stage: Stage, prepared: Prepared) -> No
     described = (build.model_config if whole else build.artefact_config)(config, prepared.sources)
     described["instruction"] = config.stage(stage.number).data.instruction or stage.instruction
     module = run.engine.module
-    names = [(n, p) for n, p in module.named_parameters() if whole or group_of(n) == "alignment"]
-    persistent = set(module.state_dict().keys())
-    buffers = [(n, b) for n, b in module.named_buffers() if whole and n in persistent]
+    names = [(n, p) for n, p in named_parameters(module) if whole or group_of(n) == "alignment"]
+    buffers = list(persistent_buffers(module)) if whole else []
     facts = {"stage": stage.name, **run.progressed.state_dict(), "identity": prepared.identity}
     write_artefact(
         prepared.folder.artefact,
@@ -176,13 +219,3 @@ def _check_still_valid(folder: StageFolder, config: Config, stage: Stage) -> Non
             f"{build.handover_folder(config, stage)} holds now; set run.output to another folder, or remove it"
         )
     verify(folder.artefact, hashes=False)
-
-
-def _digest(samples: list[Sample]) -> str:
-    """Tells one training set from another: ids and tokens, in order."""
-    digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(f"{sample.id} {len(sample.encoder_ids)} {len(sample.prompt_ids)}\n".encode())
-        for ids in (sample.encoder_ids, sample.prompt_ids, sample.target_ids):
-            digest.update(ids.tobytes())
-    return digest.hexdigest()

@@ -119,8 +119,18 @@ TABLE = {
     "wrong type": (NOTHING, ["stage1.epochs=two"], "stage1.epochs: expected a whole number, found text 'two'"),
     "not an override": (NOTHING, ["stage1.epochs"], "expected key.path=value"),
     "impossible number": (NOTHING, ["stage1.optimizer.lr=0"], "stage1.optimizer.lr: 0.0, must be above 0"),
-    "contradictory batch": (NOTHING, ["stage1.batch.micro_samples=3"], "do not divide by 3; legal: 1, 2, 4, 8"),
-    "micro above global": (NOTHING, ["stage1.batch.micro_samples=16"], "micro_samples 16 is more than samples 8"),
+    "batch stated twice": (NOTHING, ["stage1.batch.tokens=900"], "stage1.batch: both of samples and tokens is given"),
+    "micro-batch below a sample": (NOTHING, ["stage1.batch.micro_tokens=90"], "may have 160 tokens .*at least 160"),
+    "trained and resident": (
+        NOTHING,
+        ["--stage", "2", "stage2.start_from=scratch", "stage2.sharding.llm=resident"],
+        "stage2.sharding.llm: resident, but the llm is trained here; allowed: auto",
+    ),
+    "sharded without ZeRO-3": (
+        NOTHING,
+        ["stage1.deepspeed=ds_configs/stage1_zero2.json", "stage1.sharding.encoder=sharded"],
+        "stage1.sharding.encoder: sharded, but the DeepSpeed JSON says ZeRO-2; only ZeRO-3 shards weights",
+    ),
     "missing data file": (lambda w: (w / "stage1.jsonl").unlink(), [], r"stage1.data.train: no such file: .*stage1"),
     "no data file named": (NOTHING, ["stage1.data.train=[]"], "stage1.data.train: missing; name at least one"),
     "empty file": (lambda w: (w / "stage1.jsonl").write_text(""), [], "stage1.data.train: the file is empty"),
@@ -137,7 +147,11 @@ TABLE = {
         ["model.precision=fp16"],
         "model.precision: fp16 .* mT5 .*; allowed: bf16, fp32",
     ),
-    "longer than the LLM": (NOTHING, ["model.llm_max_tokens=999"], "999, but this LLM has 256 positions"),
+    "longer than the LLM": (
+        NOTHING,
+        ["model.llm_max_tokens=999", "stage1.batch.micro_tokens=999"],
+        "999, but this LLM has 256 positions",
+    ),
     "monitor not installed": (NOTHING, ["run.monitors=[wandb]"], "wandb is not installed here; pip install wandb"),
     "row with a number as instruction": (
         lambda w: append(w, {"text": "a", "target": "b", "instruction": 7}),
@@ -217,8 +231,8 @@ TABLE = {
     "stage 1 without encoder": (NOTHING, ["model.encoder=null"], "stage 1 trains the alignment layer, which needs"),
     "flash-attn is not there": (
         NOTHING,
-        ["model.attention=flash_attention_2"],
-        "flash_attention_2: flash-attn needs a GPU; here: sdpa, eager",
+        ["model.attention.llm=flash_attention_2"],
+        "model.attention.llm: flash_attention_2: no GPU for flash-attn and varlen; here: sdpa, eager",
     ),
     "stage 2 without stage 1": (NOTHING, ["--stage", "2"], r"stage1/artefact: no such artefact; run --stage 1 first"),
     "artefact of another encoder": (
@@ -282,12 +296,12 @@ def test_bad_input_ends_in_one_clear_line(name, work, capsys):
     assert after == before, "something was written"
 
 
-def test_world_size_that_does_not_divide_ends_every_rank_of_a_real_launch(base):
+def test_a_mistake_ends_every_rank_of_a_real_launch_with_one_line(base):
     said = train(
-        2, "deepspeed", "--stage", "1", "--config", str(base / "recipe-zero3.yaml"), "stage1.batch.samples=9",
-        f"run.output={base}/odd", "stage1.batch.micro_samples=1", code=2,
+        2, "deepspeed", "--stage", "1", "--config", str(base / "recipe-zero3.yaml"),
+        f"run.output={base}/odd", "stage1.batch.micro_tokens=90", code=2,
     )  # fmt: skip
-    assert said.count("error: stage1.batch.samples: 9 samples do not divide by 2 ranks; nearest that do: 8, 10") == 1
+    assert said.count("stage1.batch.micro_tokens: 90, but one sample may have 160 tokens") == 1
     assert "Traceback" not in said and not (base / "odd").exists()
 
 

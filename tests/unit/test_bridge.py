@@ -1,5 +1,6 @@
 """The bridged model against a plain computation, sample by sample, and what must hold around it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +10,23 @@ import torch
 from torch.nn import functional
 from transformers import AutoTokenizer
 
-from lingualift_ds.config.layout import IGNORE, prompt_layout
-from lingualift_ds.config.schema import AlignmentConfig
-from lingualift_ds.data.collate import collate, collate_prompts
-from lingualift_ds.data.loader import Padding
+from lingualift_ds.config.layout import prompt_layout
+from lingualift_ds.config.schema import AlignmentConfig, AttentionConfig, ModelConfig, PackingConfig
+from lingualift_ds.data.collate import BatchLayout, collate, collate_prompts
 from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import ConfigError, ModelError
-from lingualift_ds.model import llms
+from lingualift_ds.model import llms, loss
 from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.arrangement import arrange_encoder, arrange_llm, use
 from lingualift_ds.model.bridge import BridgedModel
-from lingualift_ds.model.encoders import check_encoder, load_encoder
+from lingualift_ds.model.encoders import check_encoder, let_pack, load_encoder
 from lingualift_ds.model.groups import freeze_all_but, group_sizes
 from lingualift_ds.model.loading import read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens
 
-ENCODERS = ("mt5", "xlm-roberta", "nllb")
-LLMS = ("llama", "qwen2", "gemma2", "gpt2")
+ENCODERS = ("mt5", "umt5", "xlm-roberta", "bert", "nllb")
+LLMS = ("llama", "mistral", "qwen2", "gemma2", "gpt2")
 KINDS = ("linear", "ffn", "latent")
 RECORDS = [
     Record("a", "Ann has 3 apples.", "Solve:", "apples: 3. The answer is 3", "en"),
@@ -40,26 +41,52 @@ def folders(tmp_path_factory) -> Path:
     for kind in ENCODERS:
         tiny.save_encoder(root / kind, kind, seed=1)
     for kind in LLMS:
-        # Qwen's tokenizers have no BOS: the layout starts with the soft prompt then.
-        tiny.save_llm(root / kind, kind, seed=2, bos=kind != "qwen2")
+        # Qwen's tokenizers have no BOS: the layout starts with the soft prompt then. A window shorter than the
+        # samples: Mistral's and Gemma's sliding windows must not reach into a neighbour, nor be forgotten.
+        extra = {"sliding_window": 16} if kind == "mistral" else {}
+        tied = {"tie_word_embeddings": kind in ("qwen2", "gemma2", "gpt2")}
+        tiny.save_llm(root / kind, kind, seed=2, bos=kind != "qwen2", **extra, **tied)
     return root
 
 
-def make(folders: Path, encoder: str | None, llm: str, kind: str = "ffn", latents: int = 5):
-    """(model in fp32, tokenizer, padding)."""
+def make(folders: Path, encoder: str | None, llm: str, kind: str = "ffn", packed: bool = True, blocks: int = 1):
+    """(model in fp32, tokenizer, layout), packed and with the loss in its head, or padded and with plain logits."""
     torch.manual_seed(3)
-    config = AlignmentConfig(kind=kind, latents=latents)
-    llm_model = llms.load_llm(str(folders / llm), "fp32", "eager" if llm == "gemma2" else "sdpa")
+    config = AlignmentConfig(kind=kind, latents=5)
+    switch = "on" if packed else "off"
+    settings = ModelConfig(llm=llm, precision="fp32", packing=PackingConfig(llm=switch, encoder=switch))
+    llm_config = read_config(str(folders / llm), "model.llm")
+    llm_model = llms.load_llm(str(folders / llm), "fp32", llm_config)
+    use(llm_model, arrange_llm(settings, llm_config, packed))
     llm_tok = AutoTokenizer.from_pretrained(folders / llm)
     encoder_model = layer = encoder_tok = None
     if encoder:
         encoder_config = read_config(str(folders / encoder), "model.encoder")
         encoder_model = load_encoder(str(folders / encoder), encoder_config, "fp32")
+        let_pack(encoder_model)
+        use(encoder_model, arrange_encoder(settings, encoder_config, packed))
         layer = AlignmentLayer(config, encoder_config.hidden_size, llm_model.config.hidden_size)
         encoder_tok = AutoTokenizer.from_pretrained(folders / encoder)
     model = BridgedModel(llm_model, encoder_model, layer)
-    tokenizer = SampleTokenizer(llm_tok, 200, encoder_tok, 64, prompt_layout(config) if encoder else None)
-    return model, tokenizer, Padding.of(llm_tok, encoder_tok)
+    model.fused_loss = packed and loss.fuse_head(llm_model)
+    prompt = prompt_layout(config) if encoder else None
+    layout = BatchLayout.of(llm_tok, encoder_tok, prompt)
+    layout = replace(layout, pack_llm=packed, pack_encoder=packed, encoder_blocks=blocks)
+    return model, SampleTokenizer(llm_tok, 200, encoder_tok, 64, prompt), layout
+
+
+@pytest.fixture
+def plain(folders):
+    """The method as it is written down, on models of its own: nothing packed, padded or fused."""
+
+    def loss_and_gradients(encoder, llm, kind="ffn"):
+        model, tokenizer, _ = make(folders, encoder, llm, kind, packed=False)
+        samples = list(tokenizer.samples(RECORDS, {}))
+        total = sum(plain_loss(model.eval(), s, tokenizer) for s in samples)
+        total.backward()
+        return total.detach(), gradients(model)
+
+    return loss_and_gradients
 
 
 def plain_loss(model: BridgedModel, sample, tokenizer: SampleTokenizer) -> torch.Tensor:
@@ -92,70 +119,131 @@ def gradients(model) -> dict[str, torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def check_equal(model, batch, expected, expected_gradients) -> None:
+    found = model(**batch)
+    found.backward()
+    ours = gradients(model)
+    # fp32 with sums in another order: 1e-4 relative is two digits above what was seen.
+    torch.testing.assert_close(found.detach(), expected, rtol=1e-4, atol=1e-4)
+    assert ours.keys() == expected_gradients.keys()
+    for name, gradient in ours.items():
+        torch.testing.assert_close(
+            gradient, expected_gradients[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
 @pytest.mark.parametrize("llm", LLMS)
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_batch_equals_plain_computation_in_loss_and_every_gradient(folders, encoder, llm, kind):
-    model, tokenizer, padding = make(folders, encoder, llm, kind)
-    model.eval()  # dropout off; gradients still flow into all three parts
+def test_packed_equals_apart_in_loss_and_every_gradient(folders, plain, encoder, llm):
+    model, tokenizer, layout = make(folders, encoder, llm)
     samples = list(tokenizer.samples(RECORDS, {}))
-    loss = model(**collate(samples, padding.llm, padding.encoder, padding.has_bos))
-    loss.backward()
-    ours = gradients(model)
-    reference = sum(plain_loss(model, s, tokenizer) for s in samples)
-    reference.backward()
-    theirs = gradients(model)
-    # fp32 with sums in another order: 1e-4 relative is two digits above what was seen.
-    torch.testing.assert_close(loss, reference, rtol=1e-4, atol=1e-4)
-    assert ours.keys() == theirs.keys()
-    assert {n.split(".")[0] for n in ours} == {"encoder", "alignment", "llm"}
-    for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+    expected, expected_gradients = plain(encoder, llm)
+    assert {n.split(".")[0] for n in expected_gradients} == {"encoder", "alignment", "llm"}
+    # eval mode: dropout off; gradients still flow into all three parts.
+    check_equal(model.eval(), collate(samples, layout), expected, expected_gradients)
 
 
-def test_attention_falls_back_to_what_the_family_has(folders):
-    choice = {llm: llms.choose_attention("auto", "bf16", read_config(str(folders / llm), "llm"))[0] for llm in LLMS}
-    assert choice["llama"] == "sdpa" and choice["gemma2"] == "eager"
-    with pytest.raises(ConfigError, match="sdpa: gemma2 does not support sdpa; here: eager"):
-        llms.choose_attention("sdpa", "bf16", read_config(str(folders / "gemma2"), "llm"))
-
-
-def test_text_only_model_equals_plain_computation(folders):
-    model, tokenizer, padding = make(folders, None, "llama")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(("encoder", "llm"), [("mt5", "llama"), ("xlm-roberta", "gpt2"), ("nllb", "gemma2")])
+def test_every_alignment_kind_and_padded_rows_equal_apart(folders, plain, encoder, llm, kind, packed):
+    model, tokenizer, layout = make(folders, encoder, llm, kind, packed, blocks=2)
     samples = list(tokenizer.samples(RECORDS, {}))
-    loss = model.eval()(**collate(samples, padding.llm, padding.encoder, padding.has_bos))
-    torch.testing.assert_close(loss, sum(plain_loss(model, s, tokenizer) for s in samples), rtol=1e-5, atol=1e-4)
+    check_equal(model.eval(), collate(samples, layout), *plain(encoder, llm, kind))
+
+
+@pytest.mark.parametrize("llm", LLMS)
+def test_loss_in_chunks_equals_loss_at_once(folders, plain, monkeypatch, llm):
+    model, tokenizer, layout = make(folders, "mt5", llm)
+    monkeypatch.setattr(loss, "CHUNK_LOGITS", 3 * model.llm.config.vocab_size)
+    calls = []
+    monkeypatch.setattr(loss.functional, "linear", lambda *a, f=functional.linear: calls.append(len(a[0])) or f(*a))
+    samples = list(tokenizer.samples(RECORDS, {}))
+    batch = collate(samples, layout)
+    check_equal(model.eval(), batch, *plain("mt5", llm))
+    targets = len(batch["targets"])
+    assert targets > 9 and calls.count(3) >= targets // 3, "not in chunks of three"
+
+
+@pytest.mark.parametrize("llm", LLMS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_sample_is_read_the_same_to_the_last_bit_whatever_its_neighbours_say(folders, encoder, llm):
+    model, tokenizer, layout = make(folders, encoder, llm)
+    first, second, third = tokenizer.samples(RECORDS, {})
+    rng = np.random.default_rng(0)
+    other = replace(
+        second,
+        encoder_ids=rng.permutation(second.encoder_ids),
+        prompt_ids=rng.permutation(second.prompt_ids),
+        target_ids=rng.permutation(second.target_ids),
+    )
+    losses = []
+    for middle in (second, other):
+        batch = collate([first, middle, third], layout)
+        mine = len(first.target_ids), len(first.target_ids) + len(middle.target_ids)
+        keep = np.r_[: mine[0], mine[1] : len(batch["targets"])]
+        batch["target_slots"], batch["targets"] = batch["target_slots"][keep], batch["targets"][keep]
+        with torch.no_grad():
+            losses.append(model.eval()(**batch))
+            assert not torch.equal(model(**collate([middle], layout)), losses[-1])
+    assert torch.equal(*losses)
+
+
+def test_text_only_model_equals_plain_computation(folders, plain):
+    model, tokenizer, layout = make(folders, None, "llama")
+    samples = list(tokenizer.samples(RECORDS, {}))
+    check_equal(model.eval(), collate(samples, layout), *plain(None, "llama"))
+
+
+def test_attention_is_chosen_by_what_the_family_and_the_machine_have(folders):
+    config = {name: read_config(str(folders / name), "model") for name in ("llama", "gemma2", "mt5")}
+
+    def choose(name, packing, kernel="auto"):
+        settings = ModelConfig(
+            llm="", packing=PackingConfig(packing, packing), attention=AttentionConfig(kernel, kernel)
+        )
+        return (arrange_encoder if name == "mt5" else arrange_llm)(settings, config[name], packing != "off")
+
+    assert (choose("llama", "on").kernel, choose("llama", "off").kernel) == ("sdpa", "sdpa")
+    assert (choose("gemma2", "on").kernel, choose("gemma2", "off").kernel) == ("sdpa", "eager")
+    assert choose("mt5", "on").packed and not choose("mt5", "auto", "eager").packed
+    with pytest.raises(ConfigError, match="model.attention.llm: sdpa: gemma2 does not support sdpa; here: eager"):
+        choose("gemma2", "off", "sdpa")
+    with pytest.raises(ConfigError, match="model.attention.encoder: varlen: no GPU .*; here: sdpa, eager"):
+        choose("mt5", "on", "varlen")
+    with pytest.raises(ConfigError, match="model.packing.encoder: on, but eager attention"):
+        choose("mt5", "on", "eager")
 
 
 @pytest.mark.parametrize("llm", LLMS)
 def test_logits_are_made_at_targets_only(folders, llm):
-    model, tokenizer, padding = make(folders, "mt5", llm)
+    model, tokenizer, layout = make(folders, "mt5", llm)
     rows = []
     head = model.llm.get_output_embeddings()
     head.register_forward_pre_hook(lambda module, inputs: rows.append(inputs[0].numel() // inputs[0].shape[-1]))
     samples = list(tokenizer.samples(RECORDS, {}))
-    model(**collate(samples, padding.llm, padding.encoder, padding.has_bos))
-    # One row more than there are targets: see loss.py.
-    assert rows == [sum(len(s.target_ids) for s in samples) + 1]
+    model(**collate(samples, layout))
+    assert rows == [sum(len(s.target_ids) for s in samples)]
 
 
 def test_layout_is_bos_begin_text_end_instruction_target(folders):
-    _, tokenizer, padding = make(folders, "mt5", "llama")
+    _, tokenizer, layout = make(folders, "mt5", "llama")
     (sample,) = tokenizer.samples(RECORDS[:1], {})
-    batch = collate([sample], padding.llm, padding.encoder, padding.has_bos)
+    batch = collate([sample], layout)
     llm, rows = tokenizer.llm, len(sample.encoder_ids) + 2
-    ids = batch["llm_ids"][0].tolist()
+    ids = batch["llm"]["ids"][0].tolist()
     assert ids.count(llm.bos_token_id) == 1 and ids[0] == llm.bos_token_id
-    assert batch["soft_slots"].tolist() == list(range(1, 1 + rows))
+    assert batch["soft_slots"].tolist() == [*range(2, rows), 1, rows]  # the text's rows, begin, end
     assert llm.decode(ids[1 + rows :]) == "Solve:apples: 3. The answer is 3</s>"
-    predicted = batch["targets"][0][batch["targets"][0] != IGNORE].tolist()
+    predicted = batch["targets"].tolist()
     assert predicted == ids[-len(predicted) :] and predicted[-1] == llm.eos_token_id
+    assert batch["target_slots"].tolist() == list(range(len(ids) - len(predicted) - 1, len(ids) - 1))
 
 
 def test_weightless_batch_costs_nothing_and_calls_everything(folders):
-    model, tokenizer, padding = make(folders, "mt5", "llama")
+    model, tokenizer, layout = make(folders, "mt5", "llama")
     samples = list(tokenizer.samples(RECORDS, {}))
-    loss = model(**collate(samples, padding.llm, padding.encoder, padding.has_bos, weightless=True))
+    loss = model(**collate(samples, layout, weightless=True))
     loss.backward()
     assert loss.item() == 0.0
     for name, gradient in gradients(model).items():
@@ -185,16 +273,16 @@ def test_training_a_part_that_is_not_there_is_an_error(folders):
 def test_activation_checkpointing_gives_the_same_gradients_through_a_frozen_llm(folders, llm):
     found = []
     for on in (False, True):
-        model, tokenizer, padding = make(folders, "mt5", llm)
+        model, tokenizer, layout = make(folders, "mt5", llm)
         if on:
-            llms.checkpoint_activations(model.llm)
+            assert llms.checkpoint_activations(model.llm, 1) == 1
         freeze_all_but(model, ("alignment",))
         model.train()
         samples = list(tokenizer.samples(RECORDS, {}))
         calls = []
         mlp = model.llm.get_decoder().layers[0].mlp if llm == "llama" else model.llm.transformer.h[0].mlp
         mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
-        model(**collate(samples, padding.llm, padding.encoder, padding.has_bos)).backward()
+        model(**collate(samples, layout)).backward()
         found.append((gradients(model), len(calls)))
     (without, once), (with_it, twice) = found
     assert (once, twice) == (1, 2), "the layers were not recomputed"
@@ -206,16 +294,16 @@ def test_activation_checkpointing_gives_the_same_gradients_through_a_frozen_llm(
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("llm", LLMS)
 def test_batched_greedy_generation_equals_a_loop_over_full_passes(folders, encoder, llm):
-    model, tokenizer, padding = make(folders, encoder, llm)
+    model, tokenizer, layout = make(folders, encoder, llm, packed=False)
     model.eval()
     prompts = [tokenizer.prompt(r.text, r.instruction) for r in RECORDS]
     eos = tokenizer.llm.eos_token_id
-    batch = collate_prompts(prompts, padding.llm, padding.encoder, padding.has_bos)
-    got = model.generate(**batch, max_new_tokens=6, eos_id=eos, pad_id=padding.llm).tolist()
+    batch = collate_prompts(prompts, layout)
+    got = model.generate(**batch, max_new_tokens=6, eos_id=eos, pad_id=layout.llm_pad).tolist()
     for prompt, row in zip(prompts, got):
-        single = collate_prompts([prompt], padding.llm, padding.encoder, padding.has_bos)
+        single = collate_prompts([prompt], layout)
         with torch.no_grad():
-            embeds = model.embed(single["llm_ids"], *(single[k] for k in ("encoder_ids", "encoder_mask", "soft_slots")))
+            embeds = model.embed(single["llm"]["ids"], single["encoder"], single["soft_slots"])
             for expected in row:
                 token = int(model.llm(inputs_embeds=embeds).logits[0, -1].argmax())
                 assert token == expected
@@ -258,4 +346,4 @@ def test_missing_weights_are_an_error_not_a_random_start(folders, tmp_path):
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "llm/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"weights missing from the files: model\.layers\.1\.mlp\.up_proj"):
-        llms.load_llm(str(tmp_path / "llm"), "fp32", "sdpa")
+        llms.load_llm(str(tmp_path / "llm"), "fp32", read_config(str(tmp_path / "llm"), "model.llm"))

@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -10,7 +12,10 @@ import torch
 from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.layout import IGNORE, prompt_layout
 from lingualift_ds.config.schema import AlignmentConfig, BatchConfig
-from lingualift_ds.data.loader import Padding, StepLoader
+from lingualift_ds.data.collate import BatchLayout
+from lingualift_ds.data.loader import StepLoader
+from lingualift_ds.data.packing import group, pack
+from lingualift_ds.data.prepared import SampleList
 from lingualift_ds.data.records import Record, read_records
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import DataError
@@ -100,36 +105,80 @@ def test_prompt_without_room_for_the_text_is_an_error():
         tokenizer(llm_max=20).prompt("apples and more apples, all of them", "Translate to pure English: " * 5)
 
 
-def loader(count: int, world: int, micro: int, rank: int, seed: int = 0, samples: int = 8) -> StepLoader:
+def loader(count: int, world: int, micro: int, rank: int, seed: int = 0, packed: bool = True, **batch) -> StepLoader:
     tok = tokenizer()
     records = (Record(str(i), "apples " * (i % 7 + 1), "Solve:", f"The answer is {i}", "en") for i in range(count))
-    plan = plan_batch(BatchConfig(samples=samples, micro_samples=micro), world, "batch")
-    return StepLoader(list(tok.samples(records, Counter())), plan, rank, seed, Padding.of(tok.llm, tok.encoder))
+    plan = plan_batch(BatchConfig(**(batch or {"samples": 8}), micro_tokens=micro), world)
+    layout = BatchLayout.of(tok.llm, tok.encoder, tok.layout)
+    layout = replace(layout, pack_llm=packed, pack_encoder=packed, encoder_blocks=2)
+    return StepLoader(SampleList(tok.samples(records, Counter())), plan, rank, seed, layout)
 
 
 def ids_of(step) -> list[str]:
     return [i for ids in step.sample_ids for i in ids]
 
 
-@pytest.mark.parametrize(("world", "micro"), [(1, 8), (2, 4), (2, 2), (4, 1)])
-def test_every_sample_once_an_epoch_and_the_same_steps_on_any_number_of_ranks(world, micro):
-    reference = loader(21, 1, 8, 0)
-    ranks = [loader(21, world, micro, r) for r in range(world)]
+def tokens_of(micro_batch: dict) -> int:
+    llm = micro_batch["llm"]
+    return sum(llm["lengths"]) if "lengths" in llm else int(llm["mask"].sum())
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("batch", [{"samples": 8}, {"tokens": 300}])
+@pytest.mark.parametrize(("world", "micro"), [(1, 400), (2, 200), (2, 60), (4, 60)])
+def test_every_sample_once_an_epoch_and_the_same_steps_on_any_number_of_ranks(world, micro, batch, packed):
+    reference = loader(21, 1, 400, 0, **batch)
+    ranks = [loader(21, world, micro, r, packed=packed, **batch) for r in range(world)]
     for epoch in range(2):
         seen = []
-        for _ in range(reference.steps_per_epoch):
+        for _ in range(reference.steps_in(epoch)):
             whole, parts = reference.next_step(), [r.next_step() for r in ranks]
             together = [i for part in parts for i in ids_of(part)]
             assert sorted(together) == sorted(ids_of(whole))
-            targets = sum(int((b["targets"] != IGNORE).sum()) for p in parts for b in p.micro_batches)
+            batches = [b for p in parts for b in p.micro_batches]
+            targets = sum(int((b["targets"] != IGNORE).sum()) for b in batches)
             assert targets == whole.target_tokens == parts[0].target_tokens
+            held = sum(tokens_of(b) for p in parts for b, i in zip(p.micro_batches, p.sample_ids) if i)
+            assert held == whole.llm_tokens == parts[0].llm_tokens
+            assert sum(b["llm"]["ids"].numel() for b in batches) == parts[0].llm_positions
+            assert sum(e["ids"].numel() for b in batches for e in b["encoder"]["blocks"]) == parts[0].encoder_positions
+            assert all(b["llm"]["ids"].numel() <= micro for b in batches)
             assert len({len(p.micro_batches) for p in parts}) == 1
             seen += together
         assert sorted(seen) == sorted(str(i) for i in range(21)), epoch
 
 
+def test_a_batch_in_tokens_holds_as_many_whole_samples_as_fit():
+    steps = loader(21, 1, 400, 0, tokens=300)
+    sizes = [steps.next_step().llm_tokens for _ in range(steps.steps_in(0))]
+    longest = int(steps.samples.llm_lengths.max())
+    assert max(sizes) <= 300 and all(size > 300 - longest for size in sizes[:-1])
+    assert sum(sizes) == steps.samples.llm_lengths.sum()
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("fill", [pack, group])
+def test_bins_hold_every_sample_once_within_the_budget(world, fill):
+    rng = np.random.default_rng(world)
+    for count in (1, 2, 7, 200):
+        lengths = rng.integers(20, 400, count)
+        bins = fill(lengths, 1000, world)
+        assert len(bins) % world == 0 and sorted(i for b in bins for i in b) == list(range(count))
+        assert bins == fill(lengths, 1000, world)
+        for held in filter(None, bins):
+            assert (lengths[held].sum() if fill is pack else lengths[held].max() * len(held)) <= 1000
+
+
+def test_packed_bins_are_few_and_even():
+    lengths = np.random.default_rng(0).integers(20, 400, 300)
+    bins = pack(lengths, 2000, 2)
+    loads = [int(lengths[b].sum()) for b in bins]
+    assert len(bins) <= -(-int(lengths.sum()) // 2000) + 2, "more passes than tokens need"
+    assert min(loads) > 0.98 * max(loads), "ranks would wait for each other"
+
+
 def test_order_depends_on_seed_and_epoch_alone():
-    first, again, other = loader(21, 1, 8, 0), loader(21, 1, 8, 0), loader(21, 1, 8, 0, seed=1)
+    first, again, other = loader(21, 1, 400, 0), loader(21, 1, 400, 0), loader(21, 1, 400, 0, seed=1)
     epochs = [[ids_of(first.next_step()) for _ in range(3)] for _ in range(2)]
     assert epochs[0] != epochs[1]
     assert [ids_of(again.next_step()) for _ in range(3)] == epochs[0]
@@ -137,21 +186,24 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize("taken", [1, 3, 4])
-def test_position_is_restored_across_an_epoch_boundary(taken):
-    straight, stopped, resumed = (loader(21, 2, 4, 1) for _ in range(3))
+@pytest.mark.parametrize("batch", [{"samples": 8}, {"tokens": 300}])
+def test_position_is_restored_across_an_epoch_boundary(taken, batch):
+    straight, stopped, resumed = (loader(21, 2, 100, 1, **batch) for _ in range(3))
     for _ in range(taken):
         straight.next_step(), stopped.next_step()
     resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
     for _ in range(4):
         a, b = straight.next_step(), resumed.next_step()
         assert a.sample_ids == b.sample_ids
-        assert all(torch.equal(x[k], y[k]) for x, y in zip(a.micro_batches, b.micro_batches) for k in x)
+        assert all(torch.equal(x["llm"]["ids"], y["llm"]["ids"]) for x, y in zip(a.micro_batches, b.micro_batches))
+        assert all(torch.equal(x["targets"], y["targets"]) for x, y in zip(a.micro_batches, b.micro_batches))
 
 
 def test_rank_without_a_sample_gets_a_weightless_batch():
-    step = loader(1, 2, 4, rank=1).next_step()
+    step = loader(1, 2, 400, rank=1).next_step()
     (batch,) = step.micro_batches
     assert step.sample_ids == [[]] and not (batch["targets"] != IGNORE).any() and step.target_tokens > 0
+    assert step.llm_positions == 2 * step.llm_tokens, "the weightless copy is computed too, and counts as padding"
 
 
 def test_every_real_gsm8k_row_is_readable(real_data):
