@@ -34,9 +34,14 @@ def find_ds_json(name: str) -> Path:
 
 
 def build_ds_config(
-    run: RunConfig, model: ModelConfig, stage: StageConfig, batch: BatchPlan, monitor_folder: Path
+    run: RunConfig,
+    model: ModelConfig,
+    stage: StageConfig,
+    batch: BatchPlan,
+    monitor_folder: Path,
+    llm_width: int | None = None,
 ) -> dict[str, Any]:
-    """The whole DeepSpeed config of a stage, every value stated.
+    """The whole DeepSpeed config of a stage, every value stated; "auto" sizes of buckets follow the LLM's width.
 
     Raises ConfigError: unreadable JSON, "auto" where the run config has no say, a contradiction.
     """
@@ -53,6 +58,11 @@ def build_ds_config(
         for key in _COUNTS
         if given.get(key, "auto") != "auto"
     ]
+    if _get(given, "zero_optimization.zero_quantized_nontrainable_weights"):
+        problems.append(
+            f"{path}: zero_optimization.zero_quantized_nontrainable_weights: DeepSpeed quantizes frozen weights in "
+            "fp16 alone (0.19.8), and fp16 is not trained in here; remove it"
+        )
     sections = ("zero_optimization", "bf16", "fp16", "data_types")
     wrong = [
         f"{path}: {k} is {given[k]!r}, must be an object" for k in sections if not isinstance(given.get(k, {}), dict)
@@ -65,6 +75,9 @@ def build_ds_config(
         if key not in _COUNTS and found not in (None, "auto") and found != value:
             problems.append(f"{path}: {key} is {found}, but the run config says {value}; remove it from the JSON")
         _set(filled, key, value)
+    for key, value in _sizes(llm_width).items():
+        if _get(filled, key) == "auto":
+            _set(filled, key, value)
     problems += [f'{path}: {key}: "auto" has nothing to follow; state a value' for key in _autos(filled)]
     level = filled.get("zero_optimization", {}).get("stage", 0)
     if level not in (0, 1, 2, 3):
@@ -99,6 +112,20 @@ def _owned_values(model: ModelConfig, stage: StageConfig, world_size: int) -> di
         "gradient_clipping": stage.optimizer.clip,
         "bf16.enabled": model.precision == "bf16",
         "fp16.enabled": model.precision == "fp16",
+    }
+
+
+def _sizes(llm_width: int | None) -> dict[str, int]:
+    """Buckets, in elements, that hold one transformer layer (about 12 x width^2 weights): the next layer is fetched
+    while one computes, and a layer's gradients leave together. Norms and biases stay whole on every rank."""
+    if llm_width is None:
+        return {}
+    layer = 12 * llm_width**2
+    return {
+        "zero_optimization.reduce_bucket_size": layer,
+        "zero_optimization.allgather_bucket_size": layer,
+        "zero_optimization.stage3_prefetch_bucket_size": layer,
+        "zero_optimization.stage3_param_persistence_threshold": 10 * llm_width,
     }
 
 

@@ -104,8 +104,9 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     settings = config.stage(stage.number)
     stage.trained(settings)
     batch = plan_batch(settings.batch, dist.read_place().world_size)
-    ds_config = build_ds_config(config.run, config.model, settings, batch, (folder.path / "monitor").absolute())
     sources = build.read_sources(config.model)
+    monitor, width = (folder.path / "monitor").absolute(), sources.llm_config.hidden_size
+    ds_config = build_ds_config(config.run, config.model, settings, batch, monitor, width)
     placements = build.place_model(config, stage, sources, batch, zero_level(ds_config))
     handover, handover_id = build.read_handover(config, stage, sources)
     samples, heldout = build.read_samples(config, stage, sources)

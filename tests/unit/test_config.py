@@ -139,6 +139,7 @@ def test_ds_config_is_filled_from_the_run_config(tmp_path):
         ({"optimizer": {"type": "Adam"}}, "optimizer: does not belong here"),
         ({"zero_optimization": {"stage": 3, "reduce_bucket_size": "auto"}}, "reduce_bucket_size: .auto. has nothing"),
         ({"zero_optimization": {"stage": 4}}, "must be 0, 1, 2 or 3"),
+        ({"zero_optimization": {"zero_quantized_nontrainable_weights": True}}, "in fp16 alone"),
     ],
 )
 def test_ds_config_contradictions(tmp_path, ds, said):
@@ -153,7 +154,7 @@ def test_shipped_recipes_load_plan_and_fill(path, stage, tmp_path, monkeypatch):
     config = load_config(path)
     settings = config.stage(stage)
     batch = plan_batch(settings.batch, 2)
-    assert build_ds_config(config.run, config.model, settings, batch, tmp_path)["train_batch_size"] > 0
+    assert build_ds_config(config.run, config.model, settings, batch, tmp_path, 64)["train_batch_size"] > 0
     try:
         check_config(config, stage)
     except ConfigError as error:  # the data and models of a recipe are the user's: nothing else may be wrong
@@ -164,5 +165,6 @@ def test_shipped_recipes_load_plan_and_fill(path, stage, tmp_path, monkeypatch):
 def test_shipped_ds_configs_fill(path, tmp_path):
     stage = schema.StageConfig(deepspeed=str(path))
     batch = plan_batch(stage.batch, 2)
-    filled = build_ds_config(schema.RunConfig(), schema.ModelConfig(llm="x"), stage, batch, tmp_path)
+    filled = build_ds_config(schema.RunConfig(), schema.ModelConfig(llm="x"), stage, batch, tmp_path, 4096)
+    assert "auto" not in json.dumps(filled) and filled["zero_optimization"]["reduce_bucket_size"] == 12 * 4096**2
     assert f"zero{filled['zero_optimization']['stage']}" in path.stem
