@@ -77,7 +77,9 @@ class SampleTokenizer:
         if not records:
             return
         texts = self._plain([r.text for r in records]) if self.encoder is None else self._encoder_ids(records)
-        instructions = self._plain([r.instruction for r in records])
+        distinct = list(dict.fromkeys(r.instruction for r in records))  # most often there is one
+        of_instruction = dict(zip(distinct, self._plain(distinct)))
+        instructions = [of_instruction[r.instruction] for r in records]
         targets = self._plain([r.target for r in records])
         eos = [self.llm.eos_token_id] if with_target else []
         for record, text, instruction, target in zip(records, texts, instructions, targets):
