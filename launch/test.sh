@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash launch/setup.sh
 export PATH="$PWD/.venv/bin:$PATH"
-ruff check lingualift_ds launch tests setup.py
+ruff check lingualift_ds launch tests benchmarks setup.py
 exec python -m pytest "$@"

@@ -98,6 +98,11 @@ def device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def gpu_memory() -> int | None:
+    """Bytes of memory of this process's GPU; None without one. After `connect`, which chooses the GPU."""
+    return torch.cuda.get_device_properties(device()).total_memory if torch.cuda.is_available() else None
+
+
 def barrier() -> None:
     """Wait for all ranks."""
     if td.is_initialized():

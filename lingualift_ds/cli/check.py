@@ -49,28 +49,44 @@ def run(arguments: argparse.Namespace) -> int:
     gpu_memory = None if arguments.gpu_memory is None else _parse_memory(arguments.gpu_memory)
     stage = find_stage(arguments.stage)
     config = load_config(arguments.config, arguments.overrides)
-    check_config(config, stage.number, arguments.config)
+    check_config(config, stage.number, arguments.config, files=False)
     settings, model = config.stage(stage.number), config.model
     batch = plan_batch(settings.batch, arguments.world_size)
     monitor = Path(config.run.output) / stage.folder / "monitor"
-    llm_config = read_model_config(model.llm, "model.llm")
-    width = width_of(llm_config, model.llm)
-    ds_config = build_ds_config(config.run, model, settings, batch, monitor, width)
+    llm_config, unknown = _read_or_why(model.llm, "model.llm")
+    try:
+        width = llm_config and width_of(llm_config, model.llm)
+        ds_config = build_ds_config(config.run, model, settings, batch, monitor, width)
+    except ConfigError as error:
+        raise ConfigError(*error.problems, *([unknown] if unknown else [])) from None
     trained = stage.trained(settings)
     sys.stdout.write(
         f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(trained)}\n{batch}\n"
         f"DeepSpeed: {json.dumps(ds_config, indent=2)}\n\n"
     )
     try:
+        if unknown:
+            raise ConfigError(unknown)
         encoder_config = None if model.encoder is None else read_model_config(model.encoder, "model.encoder")
         setup = setup_of(config, stage.number, trained, ds_config, arguments.world_size, llm_config, encoder_config)
     except ConfigError as error:
         if gpu_memory is not None:
             raise
         sys.stdout.write(f"memory: cannot be planned: {error}\n")
-        return 0
-    sys.stdout.write(memory_report(resolve(setup, config, stage.number, gpu_memory), gpu_memory))
+    else:
+        sys.stdout.write(memory_report(resolve(setup, config, stage.number, gpu_memory), gpu_memory))
+    sys.stdout.flush()
+    # Last, because a plan is wanted before there are data: files that training would miss.
+    check_config(config, stage.number, arguments.config)
     return 0
+
+
+def _read_or_why(name: str, key: str) -> tuple[dict | None, str]:
+    """A model's config, or None and why it is not known: what needs it says so then."""
+    try:
+        return read_model_config(name, key), ""
+    except ConfigError as error:
+        return None, str(error)
 
 
 def _parse_memory(text: str) -> float:
@@ -81,17 +97,15 @@ def _parse_memory(text: str) -> float:
         memory = math.nan
     if not 0 < memory < math.inf:
         raise ConfigError(f"--gpu-memory {text}: must be a number of GB above 0, such as 80")
-    try:
-        usable_bytes(memory)
-    except ValueError:
-        raise ConfigError(f"--gpu-memory {text}: is too little for CUDA alone; at least 2 GB") from None
+    if not usable_bytes(memory):
+        raise ConfigError(f"--gpu-memory {text}: is too little for CUDA alone; at least 2 GB")
     return memory
 
 
 def resolve(setup: Setup, config: Config, stage: int, gpu_memory: float | None) -> Setup:
     """The setup with what the config leaves to the plan (`auto`) decided, as a run on such a GPU would."""
     settings = config.stage(stage)
-    for part, (mode, _) in auto_sharding(setup, gpu_memory).items():
+    for part, (mode, _) in auto_sharding(setup, gpu_memory, config.model.activation_checkpointing == "auto").items():
         if getattr(settings.sharding, part) == "auto":
             setup = replace(setup, sharding={**setup.sharding, part: mode})
     if config.model.activation_checkpointing == "auto":

@@ -7,11 +7,13 @@ from lingualift_ds.config.schema import GROUPS, Config, StageConfig
 from lingualift_ds.errors import ConfigError
 
 
-def check_config(config: Config, stage: int, source: str = "config") -> None:
-    """Raise ConfigError with every contradiction, impossible number and missing file of the given stage."""
+def check_config(config: Config, stage: int, source: str = "config", files: bool = True) -> None:
+    """Raise ConfigError with every contradiction, impossible number and, where `files` are to be there already,
+    missing file of the given stage."""
     settings = config.stage(stage)
     key = f"stage{stage}"
-    problems = [*_model_problems(config), *_number_problems(settings, key), *_file_problems(settings, key)]
+    problems = [*_model_problems(config), *_number_problems(settings, key)]
+    problems += _file_problems(settings, key) if files else []
     problems += _batch_problems(settings, config.model.llm_max_tokens, key)
     trained = settings.train
     if trained is not None:

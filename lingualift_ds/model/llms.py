@@ -55,6 +55,8 @@ def checkpoint_activations(llm: PreTrainedModel, layers: int) -> int:
     # Renamed in transformers 5.2x; the old name warns where the new one is there.
     enable = getattr(llm, "activation_checkpointing_enable", None) or llm.gradient_checkpointing_enable
     enable({"use_reentrant": False})
+    # It also makes the embeddings require gradients, which only the reentrant kind needs.
+    llm.disable_input_require_grads()
     can = [m for m in llm.modules() if isinstance(m, GradientCheckpointingLayer)]
     for layer in can[layers:]:
         layer.gradient_checkpointing = False

@@ -17,25 +17,23 @@ from lingualift_ds.config.layout import IGNORE
 CHUNK_LOGITS = 1 << 25
 """Logits of one chunk, in elements: 128 MB in fp32."""
 
-CrossEntropy = Callable[[Tensor, Tensor], Tensor]
-"""Summed cross entropy of logits [n, V] in any dtype and targets [n]."""
-
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """PyTorch's, in fp32."""
+    """Summed cross entropy of logits [n, V] in fp32."""
     return functional.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")
 
 
-def logit_shaper(config: PreTrainedConfig) -> Callable[[Tensor], Tensor]:
-    """What a family's own forward does to its logits after the head: softcapping (Gemma), scaling (Cohere, Granite)."""
+def logit_shaper(config: PreTrainedConfig) -> Callable[[Tensor], Tensor] | None:
+    """What a family's own forward does to its logits after the head: softcapping (Gemma), scaling (Cohere, Granite);
+    None for nothing."""
     cap = getattr(config, "final_logit_softcapping", None)
     scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
     if cap:
         return lambda logits: torch.tanh(logits / cap) * cap
-    return (lambda logits: logits * scale) if scale != 1 else (lambda logits: logits)
+    return (lambda logits: logits * scale) if scale != 1 else None
 
 
-def fuse_head(llm: PreTrainedModel, entropy: CrossEntropy = cross_entropy) -> bool:
+def fuse_head(llm: PreTrainedModel) -> bool:
     """Let the LM head give the loss when it is called with targets; without, it gives logits as before.
 
     The loss is made inside the head's own call, because that is when ZeRO-3 has its weight gathered, in the
@@ -49,7 +47,7 @@ def fuse_head(llm: PreTrainedModel, entropy: CrossEntropy = cross_entropy) -> bo
     def forward(hidden: Tensor, targets_N: Tensor | None = None) -> Tensor:
         if targets_N is None:
             return plain(hidden)
-        return _ChunkedLoss.apply(hidden, head.weight, head.bias, targets_N, shape, entropy, torch.is_grad_enabled())
+        return _ChunkedLoss.apply(hidden, head.weight, head.bias, targets_N, shape, torch.is_grad_enabled())
 
     head.forward = forward
     return True
@@ -70,32 +68,35 @@ def target_loss(llm: PreTrainedModel, inputs: dict, slots_N: Tensor, targets_N: 
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """Head and cross entropy, chunk by chunk; gradients are made with the loss, while the logits are there."""
+    """Head and cross entropy, chunk by chunk; gradients are made with the loss, while the logits are there.
+
+    DeepSpeed's and Liger's fused losses save the head's weight for the backward pass, by when ZeRO-3 has taken it
+    away, or know no shaping of logits.
+    """
 
     @staticmethod
-    def forward(ctx, hidden_ND, weight_VD, bias_V, targets_N, shape, entropy, training):
+    def forward(ctx, hidden_ND, weight_VD, bias_V, targets_N, shape, training):
         wanted = [training and x is not None and x.requires_grad for x in (hidden_ND, weight_VD, bias_V)]
-        leaves = [None if x is None else x.detach() for x in (hidden_ND, weight_VD, bias_V)]
-        gradients = [torch.empty_like(leaves[0]) if wanted[0] else None]
-        # Chunks of a bf16 head are summed in fp32: small terms would be lost on a sum of many.
-        gradients += [torch.zeros_like(x, dtype=torch.float32) if w else None for x, w in zip(leaves[1:], wanted[1:])]
+        hidden_ND, weight_VD, bias_V = (None if x is None else x.detach() for x in (hidden_ND, weight_VD, bias_V))
+        # Parts of a bf16 head's gradient are summed in fp32: small terms would be lost on a sum of many.
+        d_hidden = torch.empty_like(hidden_ND) if wanted[0] else None
+        d_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted[1] else None
+        d_bias = torch.zeros_like(bias_V, dtype=torch.float32) if wanted[2] else None
         loss = hidden_ND.new_zeros((), dtype=torch.float32)
         rows = max(1, CHUNK_LOGITS // weight_VD.shape[0])
         for first in range(0, len(targets_N), rows):
             chunk = slice(first, first + rows)
-            own = [leaves[0][chunk], *leaves[1:]]
-            inputs = [x if x is None else x.requires_grad_(w) for x, w in zip(own, wanted)]
-            with torch.set_grad_enabled(any(wanted)):
-                part = entropy(shape(functional.linear(*inputs)), targets_N[chunk])
-            loss += part.detach()
-            if not any(wanted):
-                continue
-            found = iter(torch.autograd.grad(part, [x for x, w in zip(inputs, wanted) if w]))
+            logits_nV = functional.linear(hidden_ND[chunk], weight_VD, bias_V)
+            part, d_logits = _entropy(logits_nV, targets_N[chunk], shape, any(wanted))
+            loss += part
             if wanted[0]:
-                gradients[0][chunk] = next(found)
-            for total in (g for g in gradients[1:] if g is not None):
-                total += next(found)
-        ctx.gradients = [g if g is None else g.to(x.dtype) for g, x in zip(gradients, leaves)]
+                torch.mm(d_logits, weight_VD, out=d_hidden[chunk])
+            if wanted[1]:
+                d_weight += d_logits.t() @ hidden_ND[chunk]
+            if wanted[2]:
+                d_bias += d_logits.sum(0, dtype=torch.float32)
+        sums = (d_hidden, d_weight, d_bias)
+        ctx.gradients = [g if g is None else g.to(hidden_ND.dtype) for g in sums]
         return loss
 
     @staticmethod
@@ -103,4 +104,23 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx, scale):
         gradients = [g if g is None else g.mul_(scale.to(g.dtype)) for g in ctx.gradients]
         del ctx.gradients
-        return (*gradients, None, None, None, None)
+        return (*gradients, None, None, None)
+
+
+def _entropy(logits_nV: Tensor, targets_n: Tensor, shape, training: bool) -> tuple[Tensor, Tensor | None]:
+    """(summed cross entropy, its gradient with respect to the logits in their dtype)."""
+    if not training:
+        return cross_entropy(logits_nV if shape is None else shape(logits_nV), targets_n), None
+    if shape is not None:
+        with torch.enable_grad():
+            leaf = logits_nV.requires_grad_()
+            part = cross_entropy(shape(leaf), targets_n)
+            return part.detach(), torch.autograd.grad(part, leaf)[0]
+    # softmax - onehot, made in the place of the logits.
+    values, valid = logits_nV.float(), targets_n != IGNORE
+    at = targets_n.clamp(min=0)[:, None]
+    total = values.logsumexp(-1, keepdim=True)
+    part = ((total - values.gather(1, at))[:, 0] * valid).sum()
+    d_values = values.sub_(total).exp_()
+    d_values.scatter_add_(1, at, d_values.new_full(at.shape, -1.0))
+    return part, d_values.mul_(valid[:, None]).to(logits_nV.dtype)

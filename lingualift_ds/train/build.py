@@ -1,8 +1,8 @@
 """Build: config to tokenizers, samples and the bridged model. The one place where model and data meet."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
 from lingualift_ds.checkpoint.manifest import fingerprint, read_manifest
-from lingualift_ds.config.batch import BatchPlan
+from lingualift_ds.config.ds_json import zero_level
 from lingualift_ds.config.layout import prompt_layout
+from lingualift_ds.config.planning import auto_recompute, setup_of
 from lingualift_ds.config.schema import Config, ModelConfig
 from lingualift_ds.data.cache import Rows, prepared_samples
 from lingualift_ds.data.prepared import SampleList, Samples
@@ -143,29 +145,60 @@ def read_handover(config: Config, stage: Stage, sources: Sources) -> tuple[dict[
     return tensors, handover_id(config, stage)
 
 
-def place_model(config: Config, stage: Stage, sources: Sources, batch: BatchPlan, zero: int) -> dict[str, Placement]:
-    """Where the frozen ones of encoder and LLM live in this run. Raises ConfigError."""
-    settings = config.stage(stage.number)
+@dataclass(frozen=True)
+class Plan:
+    """What follows from the memory there is: where frozen weights live, and how many LLM layers are recomputed."""
+
+    placements: dict[str, Placement]
+    recomputed_layers: int
+    why_recomputed: str
+
+    @property
+    def resident(self) -> list[str]:
+        """Frozen parts that are whole on every rank."""
+        return [part for part, placement in self.placements.items() if placement.resident]
+
+
+def plan_model(config: Config, stage: Stage, sources: Sources, ds_config: dict[str, Any], world_size: int) -> Plan:
+    """Settings that are `auto`, from the memory plan and this rank's GPU. Raises ConfigError."""
+    settings, model, gpu_memory = config.stage(stage.number), config.model, dist.gpu_memory()
+    trained, zero = stage.trained(settings), zero_level(ds_config)
     parts = ("llm",) if sources.encoder_config is None else ("encoder", "llm")
-    planned = {part: ("resident", "no plan") for part in parts}
-    return place_frozen(stage.folder, settings, parts, stage.trained(settings), zero, planned)
+    frozen = [part for part in parts if part not in trained]
+    encoder = sources.encoder_config and sources.encoder_config.to_dict()
+    setup = None
+    try:
+        llm = sources.llm_config.to_dict()
+        setup = setup_of(config, stage.number, trained, ds_config, world_size, llm, encoder, gpu_memory is not None)
+    except ConfigError as error:
+        logger.warning("memory: not planned: %s", error)
+    every, wanted = sources.llm_config.num_hidden_layers, model.activation_checkpointing
+    placements = place_frozen(settings, frozen, setup, zero, gpu_memory, wanted == "auto")
+    if wanted != "auto":
+        layers, why = {"none": 0, "all": every}.get(wanted, wanted), "asked for"
+    elif setup is None:
+        layers, why = (0, "no GPU to plan for") if gpu_memory is None else (every, "no plan")
+    else:
+        modes = {part: "resident" if placement.resident else "sharded" for part, placement in placements.items()}
+        layers, why = auto_recompute(replace(setup, sharding=modes), gpu_memory)
+    return Plan(placements, layers, why)
 
 
 def build_model(
     config: Config,
     sources: Sources,
     handover: dict[str, Tensor] | None,
-    resident: Collection[str],
+    plan: Plan,
     loading: Callable[[], AbstractContextManager],
 ) -> BridgedModel:
     """The bridged model with its weights: base models from their files, the alignment layer fresh or handed over.
 
-    `loading` gives the engine's loading context, in which base models arrive as partitions under ZeRO-3; the
-    `resident` ones are loaded outside of it. The alignment layer is small and is loaded whole, before anything
+    `loading` gives the engine's loading context, in which base models arrive as partitions under ZeRO-3; those that
+    the plan keeps resident are loaded outside of it. The alignment layer is small and is loaded whole, before anything
     partitions it.
     """
     model = config.model
-    load_in = {part: nullcontext if part in resident else loading for part in ("encoder", "llm")}
+    load_in = {part: nullcontext if part in plan.resident else loading for part in ("encoder", "llm")}
     torch.manual_seed(config.run.seed)
     encoder = alignment = None
     if sources.encoder_config is not None:
@@ -179,11 +212,10 @@ def build_model(
         let_pack(encoder)
     with load_in["llm"]():
         llm = llms.load_llm(model.llm, model.precision, sources.llm_config)
-    every = sources.llm_config.num_hidden_layers
-    wanted = {"auto": 0, "none": 0, "all": every}.get(model.activation_checkpointing, model.activation_checkpointing)
-    if wanted:
-        done = llms.checkpoint_activations(llm, wanted)
-        logger.info("activation checkpointing: %d of the LLM's %d layers", done, every)
+    if plan.recomputed_layers:
+        done = llms.checkpoint_activations(llm, plan.recomputed_layers)
+        every = sources.llm_config.num_hidden_layers
+        logger.info("activation checkpointing: %d of the LLM's %d layers (%s)", done, every, plan.why_recomputed)
     return BridgedModel(llm, encoder, alignment)
 
 

@@ -39,6 +39,8 @@ class Run:
     trace: StepTrace | None = None
     pause: float = 0.0
     """Seconds of the last checkpoint, until a step has reported them."""
+    choices: dict[str, str] = field(default_factory=dict)
+    """What was chosen by itself and why; the first step of a process reports it."""
 
 
 def fit(run: Run) -> None:
@@ -48,7 +50,7 @@ def fit(run: Run) -> None:
     work = StepWork(run.engine.module)
     with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
-            record = take_step(run, audit, work)
+            record = take_step(run, audit, work) | ({"choices": run.choices} if audit else {})
             audit = None
             if run.trace:
                 run.trace.step()

@@ -14,7 +14,7 @@ from lingualift_ds.checkpoint.manifest import verify
 from lingualift_ds.checkpoint.store import CheckpointStore, check_fits, newest
 from lingualift_ds.config.batch import BatchPlan, plan_batch
 from lingualift_ds.config.check import check_config
-from lingualift_ds.config.ds_json import build_ds_config, zero_level
+from lingualift_ds.config.ds_json import build_ds_config, with_linear, zero_level
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.collate import BatchLayout
@@ -37,7 +37,7 @@ from lingualift_ds.train import build
 from lingualift_ds.train.folder import StageFolder, decide, mark_complete, open_folder, stage_folder
 from lingualift_ds.train.heldout import Heldout
 from lingualift_ds.train.loop import Run, fit, resume
-from lingualift_ds.train.placement import Placement
+from lingualift_ds.train.placement import check_sharding
 from lingualift_ds.train.profile import StepTrace
 from lingualift_ds.train.settle import settle
 from lingualift_ds.train.stages import Stage
@@ -58,8 +58,6 @@ class Prepared:
     samples: Samples
     heldout: Samples
     handover: dict[str, Tensor] | None
-    placements: dict[str, Placement]
-    """Where the frozen ones of encoder and LLM live."""
     identity: dict[str, Any]
     """What a resumed run must find unchanged, beside its config."""
 
@@ -107,7 +105,8 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     sources = build.read_sources(config.model)
     monitor, width = (folder.path / "monitor").absolute(), sources.llm_config.hidden_size
     ds_config = build_ds_config(config.run, config.model, settings, batch, monitor, width)
-    placements = build.place_model(config, stage, sources, batch, zero_level(ds_config))
+    parts = ("llm",) if config.model.encoder is None else ("encoder", "llm")
+    check_sharding(stage.folder, settings, parts, stage.trained(settings), zero_level(ds_config))
     handover, handover_id = build.read_handover(config, stage, sources)
     samples, heldout = build.read_samples(config, stage, sources)
     described = build.artefact_config(config, sources)
@@ -118,7 +117,7 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
         "handover": handover_id,
         "data": samples.digest,
     }
-    return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, placements, identity)
+    return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, identity)
 
 
 def build_run(config: Config, stage: Stage, prepared: Prepared) -> Run:
@@ -134,26 +133,30 @@ def build_run(config: Config, stage: Stage, prepared: Prepared) -> Run:
     total_steps = settings.steps or sum(loader.steps_in(epoch) for epoch in range(settings.epochs))
     logger.info("%s samples, %s, %s steps, ZeRO-%s", len(prepared.samples), prepared.batch, total_steps, zero)
     trained = stage.trained(settings)
-    for part, placement in prepared.placements.items():
+    plan = build.plan_model(config, stage, sources, prepared.ds_config, place.world_size)
+    if len(set(dist.gather(str(plan)))) > 1:
+        raise LaunchError("launch: the ranks' GPUs differ in memory; state the stage's sharding and checkpointing")
+    for part, placement in plan.placements.items():
         logger.info("%s weights: %s", part, placement)
-    resident = [part for part, placement in prepared.placements.items() if placement.resident]
-    model = build.build_model(config, sources, prepared.handover, resident, lambda: loading(prepared.ds_config))
+    ds_config = with_linear(prepared.ds_config, sharded="llm" not in plan.resident)
+    model = build.build_model(config, sources, prepared.handover, plan, lambda: loading(ds_config))
     freeze_all_but(model, trained)
     logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
-    for part in resident:
+    for part in plan.resident:
         model.make_resident(part)
         model.resident[part].to(dist.device())
     seed_everything(config.run.seed, place.rank)
     return Run(
         label=f"stage {stage.number}",
         settings=settings,
-        engine=build_engine(model, group_of, settings.optimizer, prepared.ds_config, total_steps),
+        engine=build_engine(model, group_of, settings.optimizer, ds_config, total_steps),
         loader=loader,
         heldout=Heldout(prepared.heldout, prepared.batch, layout) if len(prepared.heldout) else None,
         store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint.keep_last),
         metrics=MetricsWriter(prepared.folder.metrics),
         total_steps=total_steps,
         facts={"stage": stage.name, "world_size": place.world_size, "identity": prepared.identity},
+        choices={f"{part} weights": str(placement) for part, placement in plan.placements.items()},
     )
 
 
@@ -165,6 +168,8 @@ def settle_run(run: Run, config: Config, sources: build.Sources) -> None:
         configs["encoder"] = sources.encoder_config
     settled = settle(run.engine, config.model, run.loader.layout, configs, fuse_head(run.engine.module.llm))
     run.loader.layout = settled.layout
+    run.choices |= {name: str(arrangement) for name, arrangement in settled.modules.items()}
+    run.choices["loss"] = "in chunks, in the head" if settled.fused_loss else "from the LLM's own logits"
     if run.heldout:
         run.heldout.layout = settled.layout
     if config.model.compile:

@@ -1,7 +1,5 @@
 """The layout is settled by what the loaded model does: a model that reads packed samples wrongly is found out."""
 
-from types import SimpleNamespace
-
 import pytest
 import tiny
 import torch
@@ -36,7 +34,7 @@ class Engine:
 
 @pytest.fixture
 def make(tmp_path):
-    def build(encoder: str = "mt5", llm: str = "llama", dtype: str = "fp32", packing: PackingConfig = PackingConfig()):
+    def build(encoder: str = "mt5", llm: str = "llama", dtype: str = "fp32", packing: PackingConfig | None = None):
         folders = {"encoder": tiny.save_encoder(tmp_path / encoder, encoder), "llm": tiny.save_llm(tmp_path / llm, llm)}
         configs = {part: read_config(str(folder), part) for part, folder in folders.items()}
         encoder_model = encoders.load_encoder(str(folders["encoder"]), configs["encoder"], dtype)
@@ -47,7 +45,7 @@ def make(tmp_path):
         module = BridgedModel(llm_model, encoder_model, layer.to(llm_model.dtype))
         tokenizers = (read_tokenizer(str(folders[part]), part) for part in ("llm", "encoder"))
         layout = BatchLayout.of(*tokenizers, prompt_layout(kind))
-        model = ModelConfig(llm="", precision=dtype, packing=packing)
+        model = ModelConfig(llm="", precision=dtype, packing=packing or PackingConfig())
         return settle(Engine(module), model, layout, configs, fuse_head(llm_model)), module
 
     return build
