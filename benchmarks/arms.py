@@ -147,9 +147,9 @@ class ReferenceArm:
 class OurArm:
     """This toolkit as train/run.py builds it and train/loop.py steps it, on models that are not read from files."""
 
-    def __init__(self, setting: Setting, without: frozenset[str], folder: Path):
+    def __init__(self, setting: Setting, without: frozenset[str], folder: Path, compiled: bool = False):
         self._place, stage = dist.read_place(), STAGES[setting.stage]
-        config = run_config(setting, without, self._place.world_size, folder)
+        config = run_config(setting, without, self._place.world_size, folder, compiled)
         with _not_from_files(setting, folder) as sources:
             prepared = training.prepare(config, stage, StageFolder(folder / "run"), "fresh")
             self._run = training.build_run(config, stage, prepared)
@@ -216,7 +216,9 @@ def _not_from_files(setting: Setting, folder: Path) -> Iterator[build.Sources]:
         yield sources
 
 
-def run_config(setting: Setting, without: frozenset[str], ranks: int, folder: Path) -> schema.Config:
+def run_config(
+    setting: Setting, without: frozenset[str], ranks: int, folder: Path, compiled: bool = False
+) -> schema.Config:
     """The config of a run of ours over as many samples a step as the reference takes."""
     preset, stage = setting.preset, setting.stage
     batch = preset.batches[stage]
@@ -238,6 +240,7 @@ def run_config(setting: Setting, without: frozenset[str], ranks: int, folder: Pa
         precision=_PRECISIONS[setting.dtype],
         packing=packing,
         llm_max_tokens=1280,
+        compile=compiled,
     )
     config = schema.Config(model=model, run=schema.RunConfig(output=str(folder), seed=setting.seed))
     return replace(config, **{f"stage{stage}": settings})

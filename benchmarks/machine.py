@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 _LARGE = 1 << 20
 _PACKAGES = ("torch", "deepspeed", "transformers", "numpy", "flash-attn", "lingualift_ds")
@@ -101,7 +102,9 @@ class Claim:
 def _storages(device: torch.device) -> dict[int, torch.UntypedStorage]:
     """Memory of the tensors on the device that Python can see, by address."""
     # The type, not isinstance: some modules stand in for classes and warn when they are asked for theirs.
-    tensors = (o for o in gc.get_objects() if issubclass(type(o), torch.Tensor) and o.device.type == device.type)
+    # What torch.compile traces with has no memory.
+    real = (o for o in gc.get_objects() if issubclass(type(o), torch.Tensor) and not issubclass(type(o), FakeTensor))
+    tensors = (t for t in real if t.device.type == device.type)
     storages = (t.untyped_storage() for t in tensors if t.layout == torch.strided)
     return {s.data_ptr(): s for s in storages if s.nbytes()}
 

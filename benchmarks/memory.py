@@ -1,6 +1,7 @@
 """The memory plan held against what a training step really holds: predicted and measured bytes, side by side.
 
-    python -m benchmarks.memory [--json FILE] [--only NAME ...] [--imagined]
+    python benchmarks/memory.py [--json FILE] [--only NAME ...] [--imagined]
+    python benchmarks/memory.py --largest GB [--preset cpu|h200]
 
 Every case builds an encoder and an LLM with random weights (about 45 M parameters together), takes two optimizer
 steps of two micro-batches with the toolkit's own model, loss and DeepSpeed engine, and counts the bytes of tensors
@@ -8,8 +9,8 @@ in the second one: on a GPU by PyTorch's allocator, on a CPU tensor by tensor (b
 knows of a case what `lingualift-ds check` would know. Cases run in processes of their own, two ranks over gloo or
 NCCL; the rank with more bytes counts. --imagined adds models of real size, see benchmarks/imagined.py.
 
-Still to come: the largest micro-batch under a given memory, of the padded reference (benchmarks/reference.py) and
-of ours, of which config.planning.largest_micro_tokens has the prediction.
+--largest finds instead the largest micro-batch whose step stays below so much memory, of the authors' layout and of
+ours: benchmarks/largest.py.
 """
 
 import argparse
@@ -24,6 +25,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lingualift_ds.config.memory import Mode, Setup, plan_memory
 from lingualift_ds.config.shapes import encoder_shape, llm_shape
@@ -99,10 +102,17 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases whose name holds one of these")
     parser.add_argument("--imagined", action="store_true", help="models of real size too, without their memory")
+    parser.add_argument("--largest", type=float, metavar="GB", help="instead: the largest micro-batch that fits")
+    parser.add_argument("--preset", default="cpu", help="of --largest: models as in benchmarks/throughput.py")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
         run_rank(Case(**json.loads(arguments.case)))
+        return 0
+    if arguments.largest:
+        from benchmarks.largest import GB, largest
+
+        _write(arguments.json, {"largest": largest(arguments.preset, arguments.largest * GB)})
         return 0
     wanted = lambda name: not arguments.only or any(part in name for part in arguments.only)  # noqa: E731
     work = [(case.name, lambda case=case: measure(case)) for case in CASES if wanted(case.name)]
@@ -125,14 +135,19 @@ def main() -> int:
         sys.stdout.flush()
     worst = max((abs(r["error"]) for r in results), default=0.0)
     sys.stdout.write(f"largest error of {len(results)} settings: {100 * worst:.1f} %\n")
-    if arguments.json:
-        from benchmarks.machine import facts, versions
-
-        when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        whole = {"date": when, "machine": facts(), "versions": versions(), "cases": results}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    _write(arguments.json, {"cases": results})
     return 0
+
+
+def _write(path: Path | None, found: dict[str, Any]) -> None:
+    if path is None:
+        return
+    from benchmarks.machine import facts, versions
+
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {"benchmark": "memory", "date": when, "machine": facts(), "versions": versions(), **found}
+    path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -276,7 +291,7 @@ def bridge(
 def _engine(case: Case, model: Any) -> Any:
     """The toolkit's engine around the model. Needs a process group."""
     from lingualift_ds.config.batch import BatchPlan
-    from lingualift_ds.config.ds_json import build_ds_config
+    from lingualift_ds.config.ds_json import build_ds_config, with_linear
     from lingualift_ds.config.schema import ModelConfig, OptimizerConfig, RunConfig, StageConfig
     from lingualift_ds.engine.build import build_engine
     from lingualift_ds.model.groups import group_of
@@ -288,6 +303,7 @@ def _engine(case: Case, model: Any) -> Any:
         stage = StageConfig(deepspeed=str(path), optimizer=OptimizerConfig(lr=1e-4))
         plan = BatchPlan(_SAMPLES, None, case.ranks, _SAMPLES * _LENGTH)
         ds_config = build_ds_config(RunConfig(), settings, stage, plan, Path(folder))
+    ds_config = with_linear(ds_config, sharded="llm" not in model.resident)
     engine = build_engine(model, group_of, stage.optimizer, ds_config, 10)
     engine.train(True)
     return engine

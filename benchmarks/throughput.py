@@ -69,6 +69,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--micro-tokens", type=int, help="of ours: LLM tokens a rank and a pass, at most")
     parser.add_argument("--without", action="append", default=[], choices=MEASURES, help="switch off in ours; repeat")
     parser.add_argument("--ablate", action="store_true", help="ours, and ours without each of its measures")
+    parser.add_argument("--compile", action="store_true", help="ours with compiled layers too")
     parser.add_argument("--data", type=Path, help=f"folder with {ROWS_FILE}; default: a table of its lengths")
     parser.add_argument(
         "--order", default="auto", choices=("auto", "turns", "blocks"), help="all arms in memory or one"
@@ -118,7 +119,7 @@ def _main(arguments: argparse.Namespace) -> None:
     found = {
         "benchmark": "throughput",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["benchmarks/throughput.py", *[a for a in sys.argv[1:] if not a.startswith("--local_rank")]],
+        "command": ["benchmarks/throughput.py", *[a for a in sys.argv[1:] if not a.startswith(("--local_rank", "/"))]],
         "launcher": place.launcher,
         "ranks": place.world_size,
         "machine": machine.facts(),
@@ -167,6 +168,8 @@ def _arms(setting: Setting, arguments: argparse.Namespace, folder: Path) -> dict
     name = "ours" + "".join(f" without {measure}" for measure in arguments.without)
     arms: dict[str, Callable[[], Arm]] = {report.REFERENCE: partial(ReferenceArm, setting)}
     arms[name] = partial(OurArm, setting, frozenset(arguments.without), folder)
+    if arguments.compile:
+        arms["ours, compiled"] = partial(OurArm, setting, frozenset(), folder, compiled=True)
     for measure in MEASURES if arguments.ablate else ():
         arms[f"ours without {measure}"] = partial(OurArm, setting, frozenset([measure]), folder)
     return arms
