@@ -80,10 +80,10 @@ def describe(setup: Setup) -> str:
 def choose_plan(setup: Setup, gpu_memory: float) -> MemoryPlan | None:
     """The plan of the cheapest setting that fits a GPU of so many bytes, or None where none does.
 
-    What costs least comes first: ZeRO-1, 2 and 3 with frozen weights resident, then frozen weights sharded, those that
-    are gathered least first; where none of these fits, the one that needs the fewest layers recomputed; and the
-    optimizer in host memory last. Of `setup` the models, what is trained, the ranks, the micro-batch and the JSON's buckets
-    are kept.
+    What costs least comes first: ZeRO-1, 2 and 3 with frozen weights resident, then frozen weights sharded, those
+    that are gathered least first; where none of these fits, the one that needs the fewest layers recomputed; and the
+    optimizer in host memory last. Of `setup` the models, what is trained, the ranks, the micro-batch and the JSON's
+    buckets are kept. Raises ValueError, see usable_bytes.
     """
     limit = usable_bytes(gpu_memory)
     for offload in (False, True):
