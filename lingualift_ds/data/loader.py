@@ -51,7 +51,9 @@ class StepLoader:
         self.samples, self.batch, self.rank, self.seed, self.layout = samples, batch, rank, seed, layout
         self.epoch, self.step_in_epoch = 0, 0
         self._order: tuple[int, np.ndarray, np.ndarray] | None = None
-        self._worker = ThreadPoolExecutor(1, "loader")
+        # A thread starts out on GPU 0, and page-locking memory there would open a second context on it.
+        gpu = (torch.cuda.current_device(),) if torch.cuda.is_available() else ()
+        self._worker = ThreadPoolExecutor(1, "loader", torch.cuda.set_device if gpu else None, gpu)
         self._ahead: Future[Step] | None = None
 
     def steps_in(self, epoch: int) -> int:
