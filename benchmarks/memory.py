@@ -278,9 +278,9 @@ def bridge(
     layer = AlignmentLayer(settings.alignment, encoder_config.hidden_size, llm_config.hidden_size)
     torch.set_default_dtype(usual)
     let_pack(encoder)
-    arrangement = arrange_llm(settings, llm_config, True)
+    arrangement = arrange_llm(settings, llm_config, True)[0]
     use(llm, arrangement)
-    use(encoder, arrange_encoder(settings, encoder_config, True))
+    use(encoder, arrange_encoder(settings, encoder_config, True)[0])
     llms.checkpoint_activations(llm, recomputed)
     model = BridgedModel(llm, encoder, layer)
     model.fused_loss = loss.fuse_head(llm)

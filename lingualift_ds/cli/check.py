@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.check import check_config
-from lingualift_ds.config.ds_json import build_ds_config
+from lingualift_ds.config.ds_json import build_ds_config, zero_level
 from lingualift_ds.config.load import dump_config, load_config
 from lingualift_ds.config.memory import Bytes, MemoryPlan, Setup, plan_memory, work_of
 from lingualift_ds.config.planning import (
@@ -28,6 +28,7 @@ from lingualift_ds.config.planning import (
 from lingualift_ds.config.schema import Config
 from lingualift_ds.config.shapes import read_model_config, width_of
 from lingualift_ds.errors import ConfigError
+from lingualift_ds.train.placement import check_sharding
 from lingualift_ds.train.stages import find_stage
 
 
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         raise ConfigError(*error.problems, *([unknown] if unknown else [])) from None
     trained = stage.trained(settings)
+    parts = ("llm",) if model.encoder is None else ("encoder", "llm")
+    check_sharding(stage.folder, settings, parts, trained, zero_level(ds_config))
     sys.stdout.write(
         f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(trained)}\n{batch}\n"
         f"DeepSpeed: {json.dumps(ds_config, indent=2)}\n\n"

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from lingualift_ds.config.schema import GROUPS, Config, StageConfig
+from lingualift_ds.config.schema import GROUPS, Config, ModelConfig, StageConfig
 from lingualift_ds.errors import ConfigError
 
 
@@ -14,7 +14,7 @@ def check_config(config: Config, stage: int, source: str = "config", files: bool
     key = f"stage{stage}"
     problems = [*_model_problems(config), *_number_problems(settings, key)]
     problems += _file_problems(settings, key) if files else []
-    problems += _batch_problems(settings, config.model.llm_max_tokens, key)
+    problems += _batch_problems(settings, config.model, key)
     trained = settings.train
     if trained is not None:
         if not trained:
@@ -94,14 +94,16 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
     return problems
 
 
-def _batch_problems(settings: StageConfig, longest: int, key: str) -> list[str]:
-    batch = settings.batch
+def _batch_problems(settings: StageConfig, model: ModelConfig, key: str) -> list[str]:
+    batch, longest, limit = settings.batch, model.llm_max_tokens, "model.llm_max_tokens"
+    if model.encoder is not None and model.alignment.kind == "latent" and model.encoder_max_tokens > longest:
+        # Its soft prompt is as long whatever the text: the encoder's row may be the longer one.
+        longest, limit = model.encoder_max_tokens, "model.encoder_max_tokens"
     if (batch.samples is None) == (batch.tokens is None):
         found = "neither" if batch.samples is None else "both"
         return [f"{key}.batch: {found} of samples and tokens is given; state the global batch in one of them"]
     problems = [
-        f"{key}.batch.{name}: {size}, but one sample may have {longest} tokens (model.llm_max_tokens); "
-        f"at least {longest}"
+        f"{key}.batch.{name}: {size}, but one sample may have {longest} tokens ({limit}); at least {longest}"
         for name, size in (("micro_tokens", batch.micro_tokens), ("tokens", batch.tokens))
         if size is not None and size < longest
     ]

@@ -6,9 +6,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from lingualift_ds.config.schema import ModelConfig
 from lingualift_ds.errors import ConfigError
-from lingualift_ds.model.attention import PACKED, choose_attention
+from lingualift_ds.model import llms
+from lingualift_ds.model.attention import PACKED, attention_choices
 from lingualift_ds.model.encoders import encoder_class, packing_obstacle
-from lingualift_ds.model.llms import llm_class
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,39 @@ class Arrangement:
         return f"{'packed' if self.packed else 'padded'}, attention {self.kernel} ({self.reason})"
 
 
-def arrange_llm(model: ModelConfig, config: PreTrainedConfig, packed: bool) -> Arrangement:
-    """The LLM's arrangement. Raises ConfigError for an attention kernel that cannot work so."""
-    kind, wanted = llm_class(config), model.attention.llm
-    return Arrangement(packed, *choose_attention("model.attention.llm", wanted, model.precision, config, kind, packed))
+def arrange_llm(model: ModelConfig, config: PreTrainedConfig, packed: bool) -> list[Arrangement]:
+    """What the LLM may be tried with, the fastest first; padded in spite of `packed` where it cannot.
+
+    Raises ConfigError for an attention kernel or a packing asked for that cannot work here.
+    """
+    obstacle = _checked("llm", model.packing.llm, llms.packing_obstacle(config, model.llm_max_tokens))
+    kind, wanted = llms.llm_class(config), model.attention.llm
+    choices = attention_choices("model.attention.llm", wanted, model.precision, config, kind, packed and not obstacle)
+    return _arrangements(choices, packed, obstacle)
 
 
-def arrange_encoder(model: ModelConfig, config: PreTrainedConfig, packed: bool) -> Arrangement:
-    """The encoder's, likewise; padded in spite of `packed` where the encoder cannot. Raises ConfigError."""
+def arrange_encoder(model: ModelConfig, config: PreTrainedConfig, packed: bool) -> list[Arrangement]:
+    """The encoder's, likewise."""
     kind, wanted = encoder_class(config), model.attention.encoder
     obstacle = packing_obstacle(config)
     if wanted == "eager" and not obstacle:
         obstacle = "eager attention would see the other texts of its row"
-    if obstacle and model.packing.encoder == "on":
-        raise ConfigError(f"model.packing.encoder: on, but {obstacle}; allowed: auto, off")
-    kernel, reason = choose_attention(
+    _checked("encoder", model.packing.encoder, obstacle)
+    choices = attention_choices(
         "model.attention.encoder", wanted, model.precision, config, kind, packed and not obstacle, flash=False
     )
-    return Arrangement(packed and not obstacle, kernel, f"{reason}; {obstacle}" if packed and obstacle else reason)
+    return _arrangements(choices, packed, obstacle)
+
+
+def _checked(name: str, wanted: str, obstacle: str) -> str:
+    if obstacle and wanted == "on":
+        raise ConfigError(f"model.packing.{name}: on, but {obstacle}; allowed: auto, off")
+    return obstacle
+
+
+def _arrangements(choices: list[tuple[str, str]], packed: bool, obstacle: str) -> list[Arrangement]:
+    said = f"; {obstacle}" if packed and obstacle else ""
+    return [Arrangement(packed and not obstacle, kernel, reason + said) for kernel, reason in choices]
 
 
 def padded_reference(kind: type[PreTrainedModel]) -> Arrangement:

@@ -1,5 +1,7 @@
 """English-centric LLMs: any AutoModelForCausalLM, chosen by its config and not by its name."""
 
+import inspect
+
 import torch
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -32,6 +34,25 @@ def load_llm(name: str, precision: str, config: PreTrainedConfig) -> PreTrainedM
 def llm_class(config: PreTrainedConfig) -> type[PreTrainedModel] | None:
     """The class that a causal LM of this config has; None where transformers knows none."""
     return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+
+
+def can_recompute(config: PreTrainedConfig) -> bool:
+    """Whether this family supports activation checkpointing."""
+    return bool(getattr(llm_class(config), "supports_gradient_checkpointing", False))
+
+
+def packing_obstacle(config: PreTrainedConfig, longest: int) -> str:
+    """Why this LLM cannot read samples of up to `longest` tokens back to back; empty where nothing is known.
+
+    A window that a family builds into its mask is lost, because packed rows have no mask. Short samples, as they
+    are tried before training, do not show it.
+    """
+    window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
+    if not window or window >= longest:
+        return ""
+    kind = llm_class(config)
+    handed_over = kind is not None and "sliding_window=" in inspect.getsource(inspect.getmodule(kind))
+    return "" if handed_over else f"{config.model_type} keeps its window of {window} tokens in a mask"
 
 
 def plain_attention(config: PreTrainedConfig) -> str:

@@ -13,6 +13,21 @@ _PEAK_TFLOPS = {"H200": 989, "H100": 989, "H800": 989, "A100": 312, "A800": 312,
 """Dense bf16 operations a second that the vendor states, in 1e12, by a part of the device's name."""
 
 
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+
+
+def step_work(model: nn.Module) -> "StepWork | None":
+    """The work of a model's steps; None where it is of no use (a GPU whose peak is not known, no GPU) or cannot be
+    told from the config: mixtures of experts, LLMs without attention heads."""
+    config = model.parts["llm"].config
+    if peak_operations() is None or any(getattr(config, name, None) for name in _EXPERTS):
+        return None
+    try:
+        return StepWork(model)
+    except AttributeError:
+        return None
+
+
 class StepWork:
     """Operations of a step of a bridged model. Attention's own products are counted by the samples' lengths."""
 

@@ -57,7 +57,6 @@ def read_sources(model: ModelConfig) -> Sources:
     llm_config = read_config(model.llm, "model.llm")
     llm_tokenizer = read_tokenizer(model.llm, "model.llm")
     llms.check_tokenizer(llm_tokenizer, model.llm)
-    arrange_llm(model, llm_config, model.packing.llm != "off")
     longest = getattr(llm_config, "max_position_embeddings", None)
     if longest and model.llm_max_tokens > longest:
         raise ConfigError(f"model.llm_max_tokens: {model.llm_max_tokens}, but this LLM has {longest} positions")
@@ -65,7 +64,6 @@ def read_sources(model: ModelConfig) -> Sources:
         return Sources(llm_config, llm_tokenizer, None, None, {})
     encoder_config = read_config(model.encoder, "model.encoder")
     check_encoder(encoder_config, model.encoder_max_tokens)
-    arrange_encoder(model, encoder_config, model.packing.encoder != "off")
     encoder_tokenizer = read_tokenizer(model.encoder, "model.encoder")
     rows = add_whitespace_tokens(encoder_tokenizer, encoder_config.vocab_size) if model.whitespace_tokens else {}
     if rows:
@@ -73,6 +71,13 @@ def read_sources(model: ModelConfig) -> Sources:
     elif model.whitespace_tokens and drops_whitespace(encoder_tokenizer):
         logger.warning("the encoder's tokenizer drops newlines, and its embedding has no spare row to keep them")
     return Sources(llm_config, llm_tokenizer, encoder_config, encoder_tokenizer, rows)
+
+
+def check_arrangement(model: ModelConfig, sources: Sources) -> None:
+    """Raise ConfigError for attention or packing asked for that cannot work on this machine; before weights load."""
+    arrange_llm(model, sources.llm_config, model.packing.llm != "off")
+    if sources.encoder_config is not None:
+        arrange_encoder(model, sources.encoder_config, model.packing.encoder != "off")
 
 
 def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
@@ -177,7 +182,8 @@ def plan_model(config: Config, stage: Stage, sources: Sources, ds_config: dict[s
     if wanted != "auto":
         layers, why = {"none": 0, "all": every}.get(wanted, wanted), "asked for"
     elif setup is None:
-        layers, why = (0, "no GPU to plan for") if gpu_memory is None else (every, "no plan")
+        can = gpu_memory is not None and llms.can_recompute(sources.llm_config)
+        layers, why = (every, "models of this kind cannot be planned") if can else (0, "")
     else:
         modes = {part: "resident" if placement.resident else "sharded" for part, placement in placements.items()}
         layers, why = auto_recompute(replace(setup, sharding=modes), gpu_memory)

@@ -12,7 +12,7 @@ from lingualift_ds.engine.step import Engine, peak_memory_gb
 from lingualift_ds.errors import TrainingError
 from lingualift_ds.log import MetricsWriter, Progress, duration, get_logger
 from lingualift_ds.model.groups import trained_names
-from lingualift_ds.model.work import StepWork, peak_operations
+from lingualift_ds.model.work import StepWork, peak_operations, step_work
 from lingualift_ds.train.audit import FrozenWeights, GradientAudit
 from lingualift_ds.train.heldout import Heldout
 from lingualift_ds.train.profile import StepTrace
@@ -47,7 +47,7 @@ def fit(run: Run) -> None:
     """Train to `total_steps`; every line of metrics.jsonl is one step. Collective. Raises TrainingError."""
     run.engine.train()
     frozen, audit = FrozenWeights(run.engine), GradientAudit(run.engine.module)
-    work = StepWork(run.engine.module)
+    work = step_work(run.engine.module)
     with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
             record = take_step(run, audit, work) | ({"choices": run.choices} if audit else {})
@@ -66,7 +66,7 @@ def fit(run: Run) -> None:
     frozen.check()
 
 
-def take_step(run: Run, audit: GradientAudit | None, work: StepWork) -> dict:
+def take_step(run: Run, audit: GradientAudit | None, work: StepWork | None) -> dict:
     """One optimizer step over all micro-batches; returns its metrics."""
     started = time.monotonic()
     step = run.loader.next_step()
@@ -105,17 +105,17 @@ def take_step(run: Run, audit: GradientAudit | None, work: StepWork) -> dict:
     }
 
 
-def speed(step: Step, work: StepWork, seconds: float) -> dict[str, float]:
+def speed(step: Step, work: StepWork | None, seconds: float) -> dict[str, float]:
     """Tokens a second over all ranks, in which padding never counts, the share of padding, and on a known GPU the
     share of its arithmetic that went into what the step needs (MFU)."""
     rates = {
         "tokens_per_s": step.target_tokens / seconds,
         "real_tokens_per_s": (step.llm_tokens + step.encoder_tokens) / seconds,
         "padding": 1 - step.llm_tokens / step.llm_positions,
-        "encoder_padding": 1 - step.encoder_tokens / max(step.encoder_positions, 1),
+        "encoder_padding": 1 - step.encoder_tokens / step.encoder_positions if step.encoder_positions else 0.0,
     }
     peak = peak_operations()
-    if peak:
+    if peak and work:
         needed = work.operations(step.llm_tokens, step.encoder_tokens, step.target_tokens, step.token_pairs)
         rates["mfu"] = needed / seconds / peak / dist.read_place().world_size
     return rates

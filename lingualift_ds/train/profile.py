@@ -22,6 +22,7 @@ class StepTrace:
         self.path = folder / f"rank-{dist.read_place().rank}.json"
         self.steps = steps
         folder.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
         schedule = torch.profiler.schedule(wait=1, warmup=1, active=steps, repeat=1)
         self._profiler = torch.profiler.profile(schedule=schedule, on_trace_ready=self._write)
         self._profiler.start()

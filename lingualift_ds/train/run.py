@@ -103,6 +103,7 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     stage.trained(settings)
     batch = plan_batch(settings.batch, dist.read_place().world_size)
     sources = build.read_sources(config.model)
+    build.check_arrangement(config.model, sources)
     monitor, width = (folder.path / "monitor").absolute(), sources.llm_config.hidden_size
     ds_config = build_ds_config(config.run, config.model, settings, batch, monitor, width)
     parts = ("llm",) if config.model.encoder is None else ("encoder", "llm")

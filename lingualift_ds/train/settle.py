@@ -5,18 +5,18 @@ silent: neighbours that attend to each other, positions that do not restart, log
 So a few short samples are read in both ways before the first step, and the layout follows what was found.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from transformers import PreTrainedConfig
 
+from lingualift_ds import dist
 from lingualift_ds.config.schema import ModelConfig
 from lingualift_ds.data.collate import BatchLayout, collate
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.engine.step import Engine
-from lingualift_ds.errors import ConfigError
+from lingualift_ds.errors import ConfigError, LaunchError
 from lingualift_ds.log import get_logger
 from lingualift_ds.model.arrangement import Arrangement, arrange_encoder, arrange_llm, padded_reference, use
 
@@ -45,55 +45,82 @@ def settle(
     """Choose, try and apply; the choices are logged with their reasons. Collective.
 
     configs: of "llm" and, where there is one, "encoder". can_fuse: whether the LLM's head can give the loss.
-    Raises ConfigError where packing is on and the model cannot.
+    Raises ConfigError where packing is on and the model cannot, LaunchError where ranks come to different choices.
     """
     engine.train(False)
-    probe = _Probe(engine, layout, configs)
-    bridge, kernels = engine.module, _kernels(model, configs)
+    probe, bridge = _Probe(engine, layout, configs), engine.module
     modules = {name: padded_reference(type(part)) for name, part in bridge.parts.items() if name in configs}
+    bridge.fused_loss = False
     expected = probe.read(modules)
-    bridge.fused_loss = can_fuse
-    if can_fuse and not probe.agrees(probe.read(modules), expected):
+    bridge.fused_loss = can_fuse and not _agreed(_obstacle(probe, modules, expected, fused=True))
+    if can_fuse and not bridge.fused_loss:
         logger.warning(
             "loss: this LLM's own forward changes its logits after the head; they are made at every position"
         )
-        bridge.fused_loss = False
     for name in sorted(configs):  # one after the other, so that the culprit is known
-        padded, packed = kernels[name](False), kernels[name](True) if _wanted(model, name) != "off" else None
-        obstacle = ""
-        if packed and packed.packed:
-            trial = modules | {name: packed}
-            obstacle = _obstacle(probe, trial, expected)
-        if obstacle and _wanted(model, name) == "on":
-            raise ConfigError(f"model.packing.{name}: on, but {obstacle}; allowed: auto, off")
-        if obstacle:
-            logger.warning("%s: not packed: %s", name, obstacle)
-        modules[name] = padded if obstacle or packed is None else packed
+        modules[name] = _settle_module(name, model, configs[name], probe, modules, expected)
         use(getattr(bridge, name), modules[name])
     engine.train(True)
+    settled = Settled(probe.layout_of(modules), modules, bridge.fused_loss)
+    if len(set(dist.gather(str(settled)))) > 1:
+        raise LaunchError("launch: the ranks differ in what their attention can do; state model.attention and packing")
     for name, arrangement in modules.items():
         logger.info("%s: %s", name, arrangement)
-    return Settled(probe.layout_of(modules), modules, bridge.fused_loss)
+    return settled
 
 
-def _wanted(model: ModelConfig, name: str) -> str:
-    return getattr(model.packing, name)
-
-
-def _kernels(model: ModelConfig, configs: dict[str, PreTrainedConfig]) -> dict[str, Callable[[bool], Arrangement]]:
-    arrange = {"llm": arrange_llm, "encoder": arrange_encoder}
-    return {name: lambda packed, n=name: arrange[n](model, configs[n], packed) for name in configs}
-
-
-def _obstacle(probe: "_Probe", modules: dict[str, Arrangement], expected: float) -> str:
-    """What goes wrong when samples are packed; empty where nothing does."""
+def _settle_module(
+    name: str,
+    model: ModelConfig,
+    config: PreTrainedConfig,
+    probe: "_Probe",
+    modules: dict[str, Arrangement],
+    expected: float,
+) -> Arrangement:
+    """The first arrangement with which the module reads as it should: packed ones first, where they are wanted."""
+    arrange = {"llm": arrange_llm, "encoder": arrange_encoder}[name]
+    wanted, obstacle = getattr(model.packing, name), ""
+    for option in arrange(model, config, True) if wanted != "off" else []:
+        found = _agreed(_obstacle(probe, modules | {name: option}, expected))
+        if not found:
+            return option
+        obstacle = obstacle or found
+        logger.warning(
+            "%s: not %s, attention %s: %s", name, "packed" if option.packed else "padded", option.kernel, found
+        )
+    if obstacle and wanted == "on":
+        raise ConfigError(f"model.packing.{name}: on, but {obstacle}; allowed: auto, off")
     try:
-        found, leaks = probe.read(modules), probe.leaks(modules)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        return f"the model fails on packed samples ({' '.join(str(error).split())[:120]})"
+        padded = arrange(model, config, False)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; packed: {obstacle}") from None
+    for option in padded:
+        if not _agreed(_obstacle(probe, modules | {name: option}, expected)):
+            return option
+    return modules[name]
+
+
+def _agreed(obstacle: str) -> str:
+    """The first obstacle that any rank found: what one cannot, none does. Collective."""
+    return next((found for found in dist.gather(obstacle) if found), "")
+
+
+def _obstacle(probe: "_Probe", modules: dict[str, Arrangement], expected: float, fused: bool = False) -> str:
+    """What goes wrong when samples are read so; empty where nothing does. `fused` tries the loss in the head."""
+    bridge = probe.engine.module
+    before, bridge.fused_loss = bridge.fused_loss, bridge.fused_loss or fused
+    try:
+        found = probe.read(modules)
+        leaks = any(arrangement.packed for arrangement in modules.values()) and probe.leaks(modules)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a family or a kernel cannot do
+        return f"the model fails on it ({' '.join(str(error).split())[:120]})"
+    finally:
+        bridge.fused_loss = before
     if leaks:
         return "packed samples see their neighbours"
-    return "" if probe.agrees(found, expected) else f"packed samples have a loss of {found:.6g}, apart {expected:.6g}"
+    return "" if probe.agrees(found, expected) else f"a loss of {found:.6g} where {expected:.6g} is right"
 
 
 class _Probe:

@@ -57,14 +57,14 @@ def make(folders: Path, encoder: str | None, llm: str, kind: str = "ffn", packed
     settings = ModelConfig(llm=llm, precision="fp32", packing=PackingConfig(llm=switch, encoder=switch))
     llm_config = read_config(str(folders / llm), "model.llm")
     llm_model = llms.load_llm(str(folders / llm), "fp32", llm_config)
-    use(llm_model, arrange_llm(settings, llm_config, packed))
+    use(llm_model, arrange_llm(settings, llm_config, packed)[0])
     llm_tok = AutoTokenizer.from_pretrained(folders / llm)
     encoder_model = layer = encoder_tok = None
     if encoder:
         encoder_config = read_config(str(folders / encoder), "model.encoder")
         encoder_model = load_encoder(str(folders / encoder), encoder_config, "fp32")
         let_pack(encoder_model)
-        use(encoder_model, arrange_encoder(settings, encoder_config, packed))
+        use(encoder_model, arrange_encoder(settings, encoder_config, packed)[0])
         layer = AlignmentLayer(config, encoder_config.hidden_size, llm_model.config.hidden_size)
         encoder_tok = AutoTokenizer.from_pretrained(folders / encoder)
     model = BridgedModel(llm_model, encoder_model, layer)
@@ -202,7 +202,7 @@ def test_attention_is_chosen_by_what_the_family_and_the_machine_have(folders):
         settings = ModelConfig(
             llm="", packing=PackingConfig(packing, packing), attention=AttentionConfig(kernel, kernel)
         )
-        return (arrange_encoder if name == "mt5" else arrange_llm)(settings, config[name], packing != "off")
+        return (arrange_encoder if name == "mt5" else arrange_llm)(settings, config[name], packing != "off")[0]
 
     assert (choose("llama", "on").kernel, choose("llama", "off").kernel) == ("sdpa", "sdpa")
     assert (choose("gemma2", "on").kernel, choose("gemma2", "off").kernel) == ("sdpa", "eager")

@@ -3,17 +3,19 @@
 import pytest
 import tiny
 import torch
+import transformers
 from torch.nn import functional
 from transformers import AttentionInterface
 
 from lingualift_ds.config.layout import prompt_layout
-from lingualift_ds.config.schema import AlignmentConfig, ModelConfig, PackingConfig
+from lingualift_ds.config.schema import AlignmentConfig, AttentionConfig, ModelConfig, PackingConfig
 from lingualift_ds.data.collate import BatchLayout
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.model import attention, encoders, loss
 from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.arrangement import Arrangement
 from lingualift_ds.model.bridge import BridgedModel
-from lingualift_ds.model.llms import load_llm
+from lingualift_ds.model.llms import load_llm, packing_obstacle
 from lingualift_ds.model.loading import read_config, read_tokenizer
 from lingualift_ds.model.loss import fuse_head
 from lingualift_ds.train.settle import settle
@@ -34,7 +36,11 @@ class Engine:
 
 @pytest.fixture
 def make(tmp_path):
-    def build(encoder: str = "mt5", llm: str = "llama", dtype: str = "fp32", packing: PackingConfig | None = None):
+    no_packing, no_attention = PackingConfig(), AttentionConfig()
+
+    def build(
+        encoder: str = "mt5", llm: str = "llama", dtype: str = "fp32", packing=no_packing, attention=no_attention
+    ):
         folders = {"encoder": tiny.save_encoder(tmp_path / encoder, encoder), "llm": tiny.save_llm(tmp_path / llm, llm)}
         configs = {part: read_config(str(folder), part) for part, folder in folders.items()}
         encoder_model = encoders.load_encoder(str(folders["encoder"]), configs["encoder"], dtype)
@@ -45,7 +51,7 @@ def make(tmp_path):
         module = BridgedModel(llm_model, encoder_model, layer.to(llm_model.dtype))
         tokenizers = (read_tokenizer(str(folders[part]), part) for part in ("llm", "encoder"))
         layout = BatchLayout.of(*tokenizers, prompt_layout(kind))
-        model = ModelConfig(llm="", precision=dtype, packing=packing or PackingConfig())
+        model = ModelConfig(llm="", precision=dtype, packing=packing, attention=attention)
         return settle(Engine(module), model, layout, configs, fuse_head(llm_model)), module
 
     return build
@@ -85,6 +91,26 @@ def test_neighbours_that_are_seen_are_noticed(make, monkeypatch, caplog):
     assert not settled.layout.pack_llm and not settled.layout.pack_encoder
     with pytest.raises(ConfigError, match="model.packing.llm: on, but packed samples see their neighbours"):
         make(packing=PackingConfig(llm="on"))
+
+
+def test_a_kernel_asked_for_is_used_where_it_can_be_and_named_where_it_cannot(make):
+    settled, _ = make(llm="gemma2", attention=AttentionConfig(llm="sdpa", encoder="sdpa"))
+    assert settled.layout.pack_llm and settled.modules["llm"] == Arrangement(True, "sdpa", "asked for")
+    settled, _ = make(attention=AttentionConfig(llm="eager", encoder="eager"))
+    assert (settled.layout.pack_llm, settled.layout.pack_encoder) == (True, False)
+    assert {m.kernel for m in settled.modules.values()} == {"eager"}
+
+
+def test_attention_sinks_and_windows_that_only_a_mask_knows_are_not_packed(make, monkeypatch):
+    def with_sinks(module, query, key, value, *rest, **options):
+        return attention.sample_attention(module, query, key, value, *rest, **options, s_aux=torch.zeros(4))
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, attention.PACKED["sdpa"], with_sinks)
+    settled, _ = make()
+    assert not settled.layout.pack_llm and not settled.layout.pack_encoder
+    window = transformers.PhimoeConfig(sliding_window=64)
+    assert "keeps its window of 64 tokens in a mask" in packing_obstacle(window, 65)
+    assert not packing_obstacle(window, 64) and not packing_obstacle(transformers.MistralConfig(sliding_window=64), 65)
 
 
 def test_positions_that_do_not_restart_are_noticed(make, monkeypatch):

@@ -62,8 +62,8 @@ def test_reference_and_ours_are_the_same_computation(parts, stage):
     trained = STAGES[stage].trains
     for name, part in parts.items():
         part.requires_grad_(name in trained)
-    use(parts["llm"], replace(arrange_llm(ModelConfig("", ""), TINY.llm_config(), False), kernel="sdpa"))
-    use(parts["encoder"], arrange_encoder(ModelConfig("", ""), TINY.encoder_config(), False))
+    use(parts["llm"], replace(arrange_llm(ModelConfig("", ""), TINY.llm_config(), False)[0], kernel="sdpa"))
+    use(parts["encoder"], arrange_encoder(ModelConfig("", ""), TINY.encoder_config(), False)[0])
     batch = reference.collate(samples(stage))
     summed, targets = theirs(parts)(**batch)
     expected, expected_gradients = summed / targets, gradients(parts, trained, summed / targets)
@@ -72,8 +72,8 @@ def test_reference_and_ours_are_the_same_computation(parts, stage):
     ours.fused_loss = fuse_head(parts["llm"])
     let_pack(parts["encoder"])
     model = ModelConfig("", "", precision="fp32")
-    use(parts["llm"], arrange_llm(model, TINY.llm_config(), True))
-    use(parts["encoder"], arrange_encoder(model, TINY.encoder_config(), True))
+    use(parts["llm"], arrange_llm(model, TINY.llm_config(), True)[0])
+    use(parts["encoder"], arrange_encoder(model, TINY.encoder_config(), True)[0])
     packed = collate(samples(stage), BatchLayout(llm_pad=0, has_bos=True, encoder_pad=0, prompt=LAYOUT))
     assert len(packed["targets"]) == targets
     loss = ours(**packed) / targets
@@ -84,8 +84,8 @@ def test_reference_and_ours_are_the_same_computation(parts, stage):
 
 
 def test_the_comparison_of_losses_would_see_counted_padding(parts):
-    use(parts["llm"], replace(arrange_llm(ModelConfig("", ""), TINY.llm_config(), False), kernel="sdpa"))
-    use(parts["encoder"], arrange_encoder(ModelConfig("", ""), TINY.encoder_config(), False))
+    use(parts["llm"], replace(arrange_llm(ModelConfig("", ""), TINY.llm_config(), False)[0], kernel="sdpa"))
+    use(parts["encoder"], arrange_encoder(ModelConfig("", ""), TINY.encoder_config(), False)[0])
     batch = reference.collate(samples(2))
     with torch.no_grad():
         counted, skipped = (theirs(parts, count)(**batch)[0].item() for count in (True, False))
