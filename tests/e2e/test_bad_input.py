@@ -305,7 +305,21 @@ def test_a_mistake_ends_every_rank_of_a_real_launch_with_one_line(base):
     assert "Traceback" not in said and not (base / "odd").exists()
 
 
+CHECK = ["check", "--config", "{w}/recipe-zero3.yaml"]
 COMMANDS = {
+    "plan with a trained module resident": (
+        [*CHECK, "--stage", "2", "stage2.sharding.llm=resident"],
+        "stage2.sharding.llm: resident, but the llm is trained here",
+    ),
+    "plan for no number of GB": ([*CHECK, "--stage", "1", "--gpu-memory", "lots"], "must be a number of GB above 0"),
+    "plan without the data": (
+        [*CHECK, "--stage", "1", "stage1.data.train=[{w}/nowhere.jsonl]"],
+        "stage1.data.train: no such file",
+    ),
+    "nothing to prepare": (
+        ["prepare", "--config", "{w}/recipe-zero3.yaml", "--stage", "1", "stage1.data.train=[{w}/nowhere.jsonl]"],
+        "stage1.data.train: no such file",
+    ),
     "output is a lexicon": (
         ["codeswitch", "--input", "{w}/t.txt", "--lexicons", "{w}/good", "--output", "{w}/good/en-sw.txt"],
         "is an input too",
