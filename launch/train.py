@@ -6,9 +6,8 @@
 The same under torchrun, srun (one task per GPU) or plain python (one process).
 """
 
-import sys
-
+from lingualift_ds.cli.errors import end_process
 from lingualift_ds.cli.train import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

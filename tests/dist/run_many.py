@@ -6,7 +6,7 @@ torchrun ... tests/dist/run_many.py JOBS.json, a list of {config, stage, overrid
 import json
 import sys
 
-from lingualift_ds import dist
+from lingualift_ds.cli.errors import end_process
 from lingualift_ds.config.load import load_config
 from lingualift_ds.train.run import run_stage
 from lingualift_ds.train.stages import find_stage
@@ -15,4 +15,4 @@ if __name__ == "__main__":
     for job in json.load(open(sys.argv[1])):
         print("job", job, flush=True)
         run_stage(load_config(job["config"], job["overrides"]), find_stage(str(job["stage"])), "never", job["config"])
-    dist.disconnect()
+    end_process(0)
