@@ -1,24 +1,24 @@
 """Artefacts: what a finished stage hands over, in safetensors, with a manifest that names sources and hashes.
 
-Stage I leaves the alignment layer, Stage II the whole model. Tensors are gathered one at a time and written in
-shards, so that no rank ever holds the whole model.
+Stage I leaves the alignment layer, Stage II the whole model. Tensors are gathered and written one at a time, so that
+no rank ever holds the whole model.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.manifest import (
+    NAME,
     file_entry,
     sync_folder,
     verify,
@@ -26,112 +26,121 @@ from lingualift_ds.checkpoint.manifest import (
     write_json,
     write_manifest,
 )
+from lingualift_ds.checkpoint.tensors import TensorSpec, TensorWriter
 from lingualift_ds.errors import CheckpointError
-
-INDEX = "model.safetensors.index.json"
-_SHARD_BYTES = 2_000_000_000
 
 Gathered = Callable[[Sequence[torch.nn.Parameter]], AbstractContextManager]
 
 
-def write_artefact(
-    folder: Path,
-    tensors: Iterable[tuple[str, Tensor]],
-    gathered: Gathered,
-    stem: str,
-    config: dict[str, Any],
-    tokenizers: dict[str, PreTrainedTokenizerBase],
-    facts: dict[str, Any],
-) -> None:
-    """Write named tensors, config.json and tokenizers to `folder`, atomically. Collective.
+@dataclass(frozen=True)
+class Contents:
+    """What an artefact holds beside its tensors."""
 
-    `gathered([tensor])` makes a tensor whole for a while. One shard is STEM.safetensors; several are numbered
-    and have an index, as transformers has it.
+    stem: str
+    """Name of the files of tensors, without suffix."""
+    config: dict[str, Any]
+    """config.json."""
+    tokenizers: Mapping[str, PreTrainedTokenizerBase]
+    """By role."""
+    facts: dict[str, Any]
+    """What its manifest says of where it comes from."""
+
+
+def write_artefact(folder: Path, tensors: Iterable[tuple[str, Tensor]], gathered: Gathered, contents: Contents) -> None:
+    """Write named tensors of a live model and what goes with them to `folder`, atomically. Collective.
+
+    `gathered([tensor])` makes a tensor whole for a while.
     """
-    aside = folder.with_name(f".{folder.name}.tmp")
-    writer = _ShardWriter(aside)
-    dist.on_main(lambda: writable(aside, writer.start))
+    tensors, aside = list(tensors), _aside(folder)
+    writer = TensorWriter(aside, {name: TensorSpec.of(tensor) for name, tensor in tensors}, contents.stem)
+    dist.on_main(lambda: writable(aside, lambda: _fresh_folder(aside)))
     # What fails on rank 0 is kept until all ranks have gone through all tensors: gathering is collective.
     failure: CheckpointError | None = None
     for name, tensor in tensors:
         with gathered([tensor]):
             if dist.read_place().is_main and failure is None:
                 try:
-                    writable(aside, lambda name=name, tensor=tensor: writer.add(name, tensor))
+                    writable(aside, lambda name=name, tensor=tensor: writer.write(name, tensor))
                 except CheckpointError as error:
                     failure = error
 
     def publish() -> None:
         if failure is not None:
             raise failure
-        writer.finish(stem)
-        write_json(aside / "config.json", config)
-        for role, tokenizer in tokenizers.items():
-            tokenizer.save_pretrained(aside / f"{role}_tokenizer")
-        files = {str(p.relative_to(aside)): file_entry(p) for p in sorted(aside.rglob("*")) if p.is_file()}
-        write_manifest(aside, files, facts)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
-        sync_folder(folder.parent)
+        writer.finish()
+        _publish(aside, folder, contents)
 
     dist.on_main(lambda: writable(aside, publish))
 
 
-class _ShardWriter:
-    """Collects whole tensors on rank 0 and writes a shard whenever enough have come."""
+def stream_artefact(
+    folder: Path, specs: Mapping[str, TensorSpec], tensors: Iterable[tuple[str, Tensor]], contents: Contents
+) -> None:
+    """The same from tensors that come one by one, in any order, each forgotten before the next is asked for.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._shard: dict[str, Tensor] = {}
-        self._written: list[list[str]] = []
+    Not collective. Leaves nothing behind where it fails. Raises CheckpointError where the folder cannot be written.
+    """
+    aside = _aside(folder)
+    writer = TensorWriter(aside, specs, contents.stem)
+    try:
+        writable(aside, lambda: _fresh_folder(aside))
+        for name, tensor in tensors:
+            writable(aside, lambda name=name, tensor=tensor: writer.write(name, tensor))
+        writable(aside, writer.finish)
+        writable(aside, lambda: _publish(aside, folder, contents))
+    finally:
+        writer.close()
+        shutil.rmtree(aside, ignore_errors=True)
 
-    def start(self) -> None:
-        """An empty folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
 
-    def add(self, name: str, tensor: Tensor) -> None:
-        """Copy a tensor to the CPU; write the shard it would make too large first."""
-        if self._shard and sum(t.nbytes for t in self._shard.values()) + tensor.nbytes > _SHARD_BYTES:
-            self._flush()
-        self._shard[name] = tensor.detach().to("cpu", copy=True).contiguous()
+def copy_artefact(source: Path, folder: Path) -> dict[str, Any]:
+    """Copy an artefact, whole or not at all, and return its manifest. Raises CheckpointError for a damaged one."""
+    manifest, aside = verify(source, hashes=False), _aside(folder)
 
-    def finish(self, stem: str) -> None:
-        """Write what is left and give the shards their names."""
-        self._flush()
-        _name_shards(self.folder, self._written, stem)
+    def copy() -> None:
+        _fresh_folder(aside)
+        for name in [*manifest["files"], NAME]:
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, aside / name)
+            if file_entry(aside / name) != manifest["files"].get(name) and name != NAME:
+                raise CheckpointError(f"{source / name}: its SHA-256 is not the one in {NAME}: the file is damaged")
+        _move(aside, folder)
 
-    def _flush(self) -> None:
-        save_file(self._shard, self.folder / f"shard-{len(self._written)}", metadata={"format": "pt"})
-        self._written.append(list(self._shard))
-        self._shard = {}
+    try:
+        writable(aside, copy)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return manifest
 
 
 def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(config, manifest) of a whole, undamaged artefact. Raises CheckpointError."""
     manifest = verify(folder)
+    if manifest.get("kind") != "artefact":
+        raise CheckpointError(f"{folder}: holds a {manifest.get('kind')}, not an artefact; export makes one of it")
     return json.loads((folder / "config.json").read_text(encoding="utf-8")), manifest
 
 
-def read_tensors(folder: Path, prefix: str = "") -> Iterable[dict[str, Tensor]]:
-    """The tensors of an artefact whose names begin so, a shard at a time. Raises CheckpointError for a damaged one."""
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as file:
-                yield {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: is damaged: {error}") from None
+def _publish(aside: Path, folder: Path, contents: Contents) -> None:
+    write_json(aside / "config.json", contents.config)
+    for role, tokenizer in contents.tokenizers.items():
+        tokenizer.save_pretrained(aside / f"{role}_tokenizer")
+    files = {str(p.relative_to(aside)): file_entry(p) for p in sorted(aside.rglob("*")) if p.is_file()}
+    write_manifest(aside, "artefact", files, contents.facts)
+    _move(aside, folder)
 
 
-def _name_shards(folder: Path, shards: list[list[str]], stem: str) -> None:
-    if len(shards) == 1:
-        (folder / "shard-0").rename(folder / f"{stem}.safetensors")
-        return
-    places = {}
-    for number, names in enumerate(shards):
-        file = f"{stem}-{number + 1:05d}-of-{len(shards):05d}.safetensors"
-        (folder / f"shard-{number}").rename(folder / file)
-        places |= dict.fromkeys(names, file)
-    size = sum((folder / file).stat().st_size for file in set(places.values()))
-    write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
+def _move(aside: Path, folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.tmp")
+
+
+def _fresh_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)

@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.initialization import no_init_weights
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
+from lingualift_ds.checkpoint.artefact import read_artefact
+from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.config.schema import AlignmentConfig
 from lingualift_ds.data.collate import BatchLayout, collate_prompts
 from lingualift_ds.data.tokenize import Sample, SampleTokenizer

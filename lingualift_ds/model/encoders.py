@@ -69,11 +69,18 @@ def load_encoder(name: str, config: PreTrainedConfig, precision: str) -> PreTrai
     """
     kind = encoder_class(config)
     options: dict = {"dtype": DTYPES[precision], "output_loading_info": True, **_constructor_options(kind)}
-    if kind is M2M100Encoder:
-        # The files hold the whole translation model; its encoder's names lose their prefix, and the
-        # embedding that encoder and decoder share is the encoder's own here.
-        options["key_mapping"] = {r"^model\.encoder\.": "", r"^(model\.)?shared\.": "embed_tokens."}
+    if names := renamed(config):
+        options["key_mapping"] = names
     return load_weights(lambda: kind.from_pretrained(name, config=config, **options), name, "model.encoder")
+
+
+def renamed(config: PreTrainedConfig) -> dict[str, str]:
+    """How tensors of this encoder are called in its files, where transformers cannot tell: patterns and what they
+    become. M2M100's files hold the whole translation model: its encoder's names lose their prefix, and the embedding
+    that encoder and decoder share is the encoder's own."""
+    if encoder_class(config) is not M2M100Encoder:
+        return {}
+    return {r"^model\.encoder\.": "", r"^(model\.)?shared\.": "embed_tokens."}
 
 
 def build_encoder(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:

@@ -1,13 +1,23 @@
 """What loading an encoder and loading an LLM share: dtypes, tokenizers, and one clear line when it fails."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import (
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+    WEIGHTS_INDEX_NAME,
+    WEIGHTS_NAME,
+    cached_file,
+)
+from transformers.utils.hub import get_checkpoint_shard_files
 
 from lingualift_ds.errors import ModelError
 
@@ -50,6 +60,27 @@ def load_weights(make: Callable[[], Any], name: str, key: str) -> Any:
             # M2M100 and OPT skip layers at random, each rank its own: under ZeRO-3 the ranks would wait for ever.
             module.layerdrop = 0.0
     return model
+
+
+def weight_files(name: str, config: PreTrainedConfig) -> list[Path]:
+    """The files that `from_pretrained` reads a model's weights from; empty where they are none of the usual ones."""
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    commit = getattr(config, "_commit_hash", None)
+    for usual in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME):
+        found = cached_file(name, usual, revision=commit, **quiet)
+        if found is None:
+            continue
+        if usual in (SAFE_WEIGHTS_NAME, WEIGHTS_NAME):
+            return [Path(found)]
+        return [Path(shard) for shard in get_checkpoint_shard_files(name, found, revision=commit)[0]]
+    return []
+
+
+def stored_as_used(config: PreTrainedConfig, kind: type) -> bool:
+    """Whether transformers takes the tensors of this kind of model from its files as they are, names' prefix apart:
+    not quantized, and none merged, split or renamed on the way."""
+    converted = (get_checkpoint_conversion_mapping(key) for key in (kind.__name__, config.model_type))
+    return getattr(config, "quantization_config", None) is None and not any(converted)
 
 
 def compile_layers(model: nn.Module) -> int:

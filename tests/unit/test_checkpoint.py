@@ -1,4 +1,4 @@
-"""Manifests, checkpoint folders and artefacts, with an engine that only writes files."""
+"""Manifests and artefacts."""
 
 import contextlib
 import json
@@ -6,97 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from lingualift_ds.checkpoint import artefact
-from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors, write_artefact
+from lingualift_ds.checkpoint import tensors as files
+from lingualift_ds.checkpoint.artefact import Contents, copy_artefact, read_artefact, write_artefact
 from lingualift_ds.checkpoint.manifest import fingerprint, verify
-from lingualift_ds.checkpoint.store import CheckpointStore, check_fits, newest
+from lingualift_ds.checkpoint.tensors import TensorSpec, TensorWriter, read_specs, read_tensors
 from lingualift_ds.errors import CheckpointError
-
-
-class Files:
-    """Stands in for the engine: saving writes a file, loading reads it."""
-
-    loaded: bytes | None = None
-
-    def save(self, folder: Path, tag: str) -> None:
-        (folder / tag / "shard.pt").write_bytes(tag.encode() * 50)
-
-    def load(self, folder: Path, tag: str) -> None:
-        self.loaded = (folder / tag / "shard.pt").read_bytes()
-
-
-FACTS = {"world_size": 1, "identity": {"data": "a", "zero": 3}, "trained": ["alignment.end"], "progressed": {}}
-
-
-@pytest.fixture
-def saved(tmp_path) -> CheckpointStore:
-    store = CheckpointStore(tmp_path / "checkpoints", keep_last=2)
-    for step in (10, 20):
-        store.save(Files(), step, {"loader": step}, FACTS)
-    return store
-
-
-def test_newest_is_found_and_loaded_with_this_ranks_state(saved):
-    path = newest(saved.folder)
-    assert path.name == "step-000020" == (saved.folder / "latest").read_text()
-    state, manifest = saved.load(Files(), path, ["alignment.end"])
-    assert state == {"loader": 20} and manifest["step"] == 20
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "no manifest", "half manifest", "not renamed"])
-def test_damaged_checkpoint_does_not_exist_for_the_loader(saved, damage):
-    path = saved.folder / "step-000020"
-    shard = path / "shard.pt"
-    if damage == "flip":
-        data = bytearray(shard.read_bytes())
-        data[7] ^= 1
-        shard.write_bytes(data)
-    elif damage == "cut":
-        shard.write_bytes(shard.read_bytes()[:-1])
-    elif damage == "missing":
-        (path / "rank-00000.json").unlink()
-    elif damage == "no manifest":
-        (path / "manifest.json").unlink()
-    elif damage == "half manifest":
-        (path / "manifest.json").write_text((path / "manifest.json").read_text()[:100])
-    else:
-        path.rename(saved.folder / ".step-000020.tmp")
-    assert newest(saved.folder).name == "step-000010"
-
-
-def test_old_ones_go_after_the_new_one_is_in_place_and_never_the_one_resumed_from(saved):
-    saved.load(Files(), saved.folder / "step-000010", ["alignment.end"])
-    for step in (30, 40, 50):
-        saved.save(Files(), step, {}, FACTS)
-    kept = sorted(p.name for p in saved.folder.glob("step-*"))
-    assert kept == ["step-000010", "step-000040", "step-000050"]
-
-
-def test_checkpoint_of_another_run_is_refused(saved):
-    path = newest(saved.folder)
-    check_fits(path, 1, {"data": "a", "zero": 3})
-    with pytest.raises(CheckpointError, match="saved on 1 ranks, this run has 2"):
-        check_fits(path, 2, {"data": "a", "zero": 3})
-    with pytest.raises(CheckpointError, match=r"its zero is no longer what it was \(3, now 2\)"):
-        check_fits(path, 1, {"data": "a", "zero": 2})
-    with pytest.raises(CheckpointError, match="trained tensors differ from this run's: llm.x"):
-        saved.load(Files(), path, ["alignment.end", "llm.x"])
-
-
-def test_unwritable_folder_is_one_line(tmp_path):
-    (tmp_path / "checkpoints").write_text("a file")
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        CheckpointStore(tmp_path / "checkpoints", 1).save(Files(), 1, {}, FACTS)
 
 
 def write(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     pairs = [(n, torch.nn.Parameter(t)) for n, t in tensors.items()]
-    write_artefact(folder, pairs, lambda _: contextlib.nullcontext(), "model", {"a": 1}, {}, {"stage": "x"})
+    contents = Contents("model", {"a": 1}, {}, {"stage": "x"})
+    write_artefact(folder, pairs, lambda _: contextlib.nullcontext(), contents)
 
 
 def test_artefact_in_several_shards_comes_back_bit_for_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(artefact, "_SHARD_BYTES", 1000)
+    monkeypatch.setattr(files, "SHARD_BYTES", 1000)
     tensors = {f"t{i}": torch.randn(10, 20) for i in range(5)} | {"alignment.b": torch.randn(3)}
     write(tmp_path / "artefact", tensors)
     shards = sorted(p.name for p in (tmp_path / "artefact").glob("*.safetensors"))
@@ -108,6 +34,59 @@ def test_artefact_in_several_shards_comes_back_bit_for_bit(tmp_path, monkeypatch
     back = {n: t for shard in read_tensors(tmp_path / "artefact") for n, t in shard.items()}
     assert back.keys() == tensors.keys() and all(t.equal(tensors[n]) for n, t in back.items())
     assert {n for s in read_tensors(tmp_path / "artefact", "alignment.") for n in s} == {"alignment.b"}
+
+
+def test_what_fails_on_the_way_is_raised_after_every_tensor_was_gathered(tmp_path, monkeypatch):
+    gathered = []
+
+    @contextlib.contextmanager
+    def gather(tensors):
+        gathered.extend(tensors)
+        yield
+
+    def full(self, name, tensor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TensorWriter, "write", full)
+    pairs = [(f"t{i}", torch.nn.Parameter(torch.zeros(3))) for i in range(4)]
+    with pytest.raises(CheckpointError, match="cannot be written: OSError .* No space left"):
+        write_artefact(tmp_path / "artefact", pairs, gather, Contents("model", {}, {}, {}))
+    assert len(gathered) == 4 and not (tmp_path / "artefact").exists()
+
+
+def test_tensors_of_any_kind_and_order_are_read_by_others(tmp_path):
+    torch.manual_seed(0)
+    tensors = {
+        "odd": torch.randn(3).bfloat16(),
+        "count": torch.tensor(7),
+        "mask": torch.tensor([True, False, True]),
+        "turned": torch.randn(4, 6).T,
+        "none": torch.zeros(0, 5),
+        "half": torch.randn(5).half(),
+        "wide": torch.randn(2, 2).double(),
+    }
+    specs = {name: TensorSpec.of(tensor) for name, tensor in tensors.items()}
+    for limit in (10, 10_000):
+        folder = tmp_path / str(limit)
+        folder.mkdir()
+        writer = TensorWriter(folder, specs, "model", limit)
+        for name in reversed(specs):
+            writer.write(name, tensors[name])
+        writer.finish()
+        back = {n: t for path in folder.glob("*.safetensors") for n, t in load_file(path).items()}
+        assert back.keys() == tensors.keys() and all(t.equal(tensors[n]) for n, t in back.items())
+        assert specs == {n: s for path in folder.glob("*.safetensors") for n, s in read_specs(path).items()}
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path):
+    write(tmp_path / "artefact", {"t": torch.zeros(4)})
+    copy_artefact(tmp_path / "artefact", tmp_path / "copy")
+    assert verify(tmp_path / "copy") == verify(tmp_path / "artefact")
+    weights = tmp_path / "artefact/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match=r"artefact/model\.safetensors: its SHA-256"):
+        copy_artefact(tmp_path / "artefact", tmp_path / "other")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["artefact", "copy"]
 
 
 def test_verification_names_the_damaged_file(tmp_path):

@@ -1,0 +1,39 @@
+"""`lingualift-ds export`: what a stage hands over, of a finished run or of any checkpoint, as one folder.
+
+lingualift-ds export runs/NAME --output DIR
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lingualift_ds.errors import ConfigError
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `export`."""
+    parser = subparsers.add_parser("export", help="a run's model in one folder, from any checkpoint; needs no GPU")
+    parser.add_argument("model_run", type=Path, metavar="RUN", help="a run's folder, or a stage's in it")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="new folder; evaluate takes it")
+    parser.add_argument("--stage", help="1 or 2; without it the latest that has anything")
+    parser.add_argument(
+        "--step", type=int, metavar="S", help="checkpoint; without it what the stage left, or the newest"
+    )
+    for role in ("llm", "encoder"):
+        parser.add_argument(f"--{role}", metavar="M", help=f"where the base {role} is now, if it has moved")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export, and print what came of it. Raises UserErrors."""
+    from lingualift_ds.train.stages import find_stage
+
+    if arguments.step is not None and arguments.step < 0:
+        raise ConfigError(f"--step {arguments.step}: must be 0 or more")
+    stage = find_stage(arguments.stage) if arguments.stage else None
+    moved = {role: getattr(arguments, role) for role in ("llm", "encoder") if getattr(arguments, role)}
+    from lingualift_ds.train.export import export
+
+    done = export(arguments.model_run, arguments.output, stage, arguments.step, moved)
+    sys.stdout.write(f"exported {done.source} (step {done.step}) to {arguments.output}: {done.files} files\n")
+    return 0

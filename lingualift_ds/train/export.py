@@ -1,0 +1,194 @@
+"""Export: what a stage hands over, made of one of its checkpoints, or copied where the stage is complete.
+
+What is trained comes from the checkpoint; what is frozen from where training took it, one tensor at a time. One
+process, no GPU.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lingualift_ds.checkpoint.artefact import copy_artefact, stream_artefact
+from lingualift_ds.checkpoint.consolidate import Consolidation
+from lingualift_ds.checkpoint.manifest import verify
+from lingualift_ds.checkpoint.store import checkpoints, step_of
+from lingualift_ds.checkpoint.tensors import TensorSpec
+from lingualift_ds.checkpoint.weights import WeightFiles
+from lingualift_ds.config.load import load_config
+from lingualift_ds.config.schema import Config
+from lingualift_ds.errors import CheckpointError, ConfigError
+from lingualift_ds.log import get_logger
+from lingualift_ds.model.encoders import encoder_class, load_encoder, renamed
+from lingualift_ds.model.groups import group_of
+from lingualift_ds.model.llms import llm_class, load_llm
+from lingualift_ds.model.loading import stored_as_used, weight_files
+from lingualift_ds.train import build
+from lingualift_ds.train.folder import StageFolder
+from lingualift_ds.train.handover import contents, hands_over
+from lingualift_ds.train.stages import STAGES, Stage
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported."""
+
+    source: Path
+    """The artefact or checkpoint."""
+    step: int
+    files: int
+
+
+def export(
+    run: Path, output: Path, stage: Stage | None = None, step: int | None = None, moved: Mapping[str, str] | None = None
+) -> Exported:
+    """Write what a stage hands over to `output`, an artefact's folder, whole or not at all.
+
+    run: a run folder or one of its stages' folders; without `stage` the latest one that has anything. Without `step`
+    the stage's artefact where it is complete, else its newest whole checkpoint. moved: where the base models are now
+    (by role, encoder or llm), if not where training found them. Raises UserErrors.
+    """
+    folder, stage = find_stage_folder(run, stage)
+    _check_output(output)
+    if step is None and folder.complete.is_file():
+        logger.info("%s is complete: copying %s", folder.path, folder.artefact)
+        manifest = copy_artefact(folder.artefact, output)
+        return Exported(folder.artefact, manifest["step"], len(manifest["files"]))
+    path, manifest = _checkpoint(folder, step)
+    config = load_config(folder.config)
+    config = replace(
+        config,
+        run=replace(config.run, output=str(folder.path.parent)),
+        model=replace(config.model, **(moved or {})),
+    )
+    logger.info("%s: from the checkpoint of step %d", folder.path, manifest["step"])
+    _write(output, config, stage, path, manifest)
+    return Exported(path, manifest["step"], len(verify(output, hashes=False)["files"]))
+
+
+def find_stage_folder(run: Path, stage: Stage | None) -> tuple[StageFolder, Stage]:
+    """The folder to export from. Raises CheckpointError where there is none, ConfigError for a stage it is not."""
+    if not run.is_dir():
+        raise CheckpointError(f"{run}: no such folder; name a run's, such as runs/NAME, or a stage's in it")
+    run = run.absolute()
+    own = next((s for s in STAGES.values() if s.folder == run.name and (run / "config.yaml").is_file()), None)
+    if own is not None:
+        if stage not in (None, own):
+            raise ConfigError(f"--stage {stage.number}: {run} is the folder of stage {own.number}; name {run.parent}")
+        candidates = {own: StageFolder(run)}
+    else:
+        wanted = STAGES.values() if stage is None else [stage]
+        candidates = {s: StageFolder(run / s.folder) for s in wanted}
+    for candidate, folder in sorted(candidates.items(), key=lambda c: -c[0].number):
+        if folder.complete.is_file() or checkpoints(folder.checkpoints):
+            return folder, candidate
+    looked = ", ".join(str(folder.path) for folder in candidates.values())
+    raise CheckpointError(f"{run}: nothing to export: no complete stage and no checkpoint in {looked}")
+
+
+def _check_output(output: Path) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise CheckpointError(f"{output}: {'is not empty' if output.is_dir() else 'is a file'}; name a new folder")
+
+
+def _checkpoint(folder: StageFolder, step: int | None) -> tuple[Path, dict[str, Any]]:
+    """The newest whole checkpoint, or that of a step, with its manifest, all hashes verified."""
+    paths = checkpoints(folder.checkpoints)
+    if step is not None:
+        there = {step_of(path): path for path in paths}
+        if step not in there:
+            have = ", ".join(map(str, there)) or "none"
+            raise CheckpointError(f"--step {step}: {folder.checkpoints} holds no such step; there are: {have}")
+        return there[step], verify(there[step])
+    for path in reversed(paths):
+        try:
+            return path, verify(path)
+        except CheckpointError as error:
+            logger.warning("checkpoint %s cannot be used: %s", path.name, error)
+    raise CheckpointError(f"{folder.checkpoints}: holds no whole checkpoint; the reasons are above")
+
+
+def _write(output: Path, config: Config, stage: Stage, path: Path, manifest: dict[str, Any]) -> None:
+    consolidation = Consolidation(path, manifest)
+    sources = build.read_sources(config.model)
+    facts = {what: manifest[what] for what in ("stage", "step", "samples", "tokens", "identity")}
+    goes_with = contents(config, stage, sources, facts)
+    wanted = {name: spec for name, spec in consolidation.model.items() if hands_over(stage, name)}
+    missing = {name: spec for name, spec in wanted.items() if name not in consolidation.specs}
+    _check_sources(config, stage, path, manifest, goes_with.config, missing)
+
+    def tensors() -> Iterator[tuple[str, Tensor]]:
+        for part in ("alignment", "encoder", "llm"):  # the one that can be refused first
+            own = {n.removeprefix(f"{part}."): s for n, s in missing.items() if group_of(n) == part}
+            if own:
+                yield from ((f"{part}.{name}", t) for name, t in frozen_tensors(part, own, config, stage, sources))
+        yield from ((name, tensor) for name, tensor in consolidation.tensors() if name in wanted)
+
+    stream_artefact(output, wanted, tensors(), goes_with)
+
+
+def _check_sources(
+    config: Config,
+    stage: Stage,
+    path: Path,
+    manifest: dict[str, Any],
+    described: dict[str, Any],
+    missing: Mapping[str, TensorSpec],
+) -> None:
+    """Raise CheckpointError where what the checkpoint was trained on is no longer what it was."""
+    if config.model.precision != manifest["precision"]:
+        raise CheckpointError(
+            f"{path}: is in {manifest['precision']}, but its run's config.yaml says {config.model.precision}"
+        )
+    now = {part: (described[part] or {}).get("fingerprint") for part in ("llm", "encoder")}
+    names = {"llm": config.model.llm, "encoder": config.model.encoder}
+    if any(group_of(name) == "alignment" for name in missing):
+        now["handover"] = build.handover_id(config, stage)
+        names["handover"] = build.handover_folder(config, stage)
+    for what, found in now.items():
+        before = manifest["identity"][what]
+        if found != before:
+            raise CheckpointError(
+                f"{path}: its {what} is no longer what it was: {names[what]} is {found}, it was {before}; restore it"
+                + ("" if what == "handover" else f", or say where it is now with --{what}")
+            )
+
+
+def frozen_tensors(
+    part: str, specs: Mapping[str, TensorSpec], config: Config, stage: Stage, sources: build.Sources
+) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a part that training did not change, from where it took them."""
+    if part == "alignment":
+        handover, _ = build.read_handover(config, stage, sources)
+        yield from _of_state(build.build_alignment(config, sources, handover).state_dict(), specs, part)
+        return
+    name, precision = getattr(config.model, part), config.model.precision
+    source = sources.encoder_config if part == "encoder" else sources.llm_config
+    kind, names = (encoder_class(source), renamed(source)) if part == "encoder" else (llm_class(source), {})
+    found, why = None, "transformers converts models of this kind as it loads them"
+    if stored_as_used(source, kind):
+        try:
+            files = WeightFiles(weight_files(name, source), names)
+            found, why = files.match(specs), "its files do not have its tensors under one prefix and in their shapes"
+        except CheckpointError as error:
+            why = str(error)
+    if found:
+        logger.info("%s: frozen, read from %s", part, name)
+        yield from files.read(found, specs)
+        return
+    logger.info("%s: frozen, loaded whole from %s: %s", part, name, why)
+    model = load_encoder(name, source, precision) if part == "encoder" else load_llm(name, precision, source)
+    yield from _of_state(model.state_dict(), specs, name)
+
+
+def _of_state(state: Mapping[str, Tensor], specs: Mapping[str, TensorSpec], where: str) -> Iterator[tuple[str, Tensor]]:
+    for name, spec in specs.items():
+        if name not in state or not spec.takes(TensorSpec.of(state[name])):
+            raise CheckpointError(
+                f"{where}: has no tensor {name} of shape {list(spec.shape)}; the trained model had one"
+            )
+        yield name, state[name].to(spec.dtype)
