@@ -4,11 +4,22 @@ import argparse
 import sys
 
 from lingualift_ds import __version__
-from lingualift_ds.cli import check, codeswitch, evaluate, generate, miniature, prepare, quickstart, random_models
+from lingualift_ds.cli import (
+    check,
+    codeswitch,
+    evaluate,
+    export,
+    generate,
+    inspect,
+    miniature,
+    prepare,
+    quickstart,
+    random_models,
+)
 from lingualift_ds.cli.errors import run_command
 from lingualift_ds.log import quiet_libraries
 
-COMMANDS = (check, codeswitch, evaluate, generate, miniature, prepare, quickstart, random_models)
+COMMANDS = (check, codeswitch, evaluate, export, generate, inspect, miniature, prepare, quickstart, random_models)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ ALLOWED = {
     "train": {"dist", "config", "data", "model", "engine", "checkpoint"},
     "evaluate": {"dist", "config", "data", "model", "engine", "checkpoint"},
     "miniature": {"dist", "config", "data", "model", "engine", "checkpoint"},
-    "cli": {"dist", "config", "data", "model", "train", "evaluate", "miniature"},
+    "cli": {"dist", "config", "data", "model", "checkpoint", "train", "evaluate", "miniature"},
     "log": set(),
     "errors": set(),
 }
