@@ -5,6 +5,7 @@ SLURM_PROCID and SLURM_NTASKS, mpirun OMPI_COMM_WORLD_RANK; plain python is one 
 """
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ import torch.distributed as td
 from lingualift_ds.errors import LaunchError
 
 _TIMEOUT = timedelta(minutes=30)
+_HEARTBEAT = 10.0
 
 
 @dataclass(frozen=True)
@@ -153,18 +155,29 @@ def _master_address() -> str:
     return head + rest.split("]")[0].split(",")[0].split("-")[0]
 
 
-def on_main(make: Callable[[], Any]) -> Any:
+def on_main(make: Callable[[], Any], at_length: bool = False) -> Any:
     """Run on rank 0 alone and give its result to all ranks; what fails on rank 0 is raised on all of them.
 
-    Nothing collective may happen inside: the other ranks only wait for the outcome.
+    Nothing collective may happen inside: the other ranks only wait for the outcome. `at_length` says that it may take
+    longer than a collective may: then rank 0 lets the others know every while that it is still at work.
     """
-    outcome: tuple[Any, Exception | None] = (None, None)
-    if read_place().is_main:
+    box: list[tuple[Any, Exception | None]] = []
+
+    def work() -> None:
         try:
-            outcome = (make(), None)
+            box.append((make(), None))
         except Exception as error:  # whatever it is, the others must not wait for it in vain
-            outcome = (None, error)
-    value, error = from_main(outcome)
+            box.append((None, error))
+
+    if read_place().is_main:
+        worker = threading.Thread(target=work)
+        worker.start() if at_length else work()
+    while at_length:
+        if read_place().is_main:
+            worker.join(_HEARTBEAT)
+        if from_main(bool(box)):
+            break
+    value, error = from_main(box[0] if box else None)
     if error is not None:
         raise error
     return value

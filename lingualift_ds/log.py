@@ -4,6 +4,7 @@ No other module prints, `cli/` apart. The rank is read from the environment, bec
 before any process group exists.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -99,6 +100,7 @@ class MetricsWriter:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._held: list[str] = []
 
     def truncate_after(self, step: int) -> None:
         """Keep only the lines with `step` <= the given one; written aside and renamed."""
@@ -116,9 +118,31 @@ class MetricsWriter:
         os.replace(aside, self.path)
 
     def write(self, record: dict) -> None:
-        """Append one record."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one record. What the file system refuses is kept and written with the next one."""
+        self._held.append(json.dumps(record) + "\n")
+        whole = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(self._held))
+            self._held.clear()
+        except OSError as error:
+            if len(self._held) == 1:
+                get_logger().warning("%s: cannot be written: %s; its lines are kept", self.path, error.strerror)
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, whole)  # no half line
+
+    def sync(self) -> None:
+        """Force what was written to disk, where it can be."""
+        with contextlib.suppress(OSError), self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def steps(self) -> list[int]:
+        """The steps that have a whole line, in the order of the lines."""
+        found = []
+        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                found.append(json.loads(line)["step"])
+        return found
 
 
 def quiet_libraries() -> None:

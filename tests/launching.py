@@ -33,11 +33,11 @@ def environment() -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONPATH": str(ROOT)}
 
 
-def launch(ranks: int, launcher: str, script: Path | str, *arguments: str, code: int = 0) -> str:
+def launch(ranks: int, launcher: str, script: Path | str, *arguments: str, code: int = 0, limit: int = 300) -> str:
     """Run to the end; returns stdout and stderr. Fails where the exit code is not the expected one."""
     done = subprocess.run(
         command(ranks, launcher, script, *arguments),
-        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300,
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=limit,
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == code, f"exit code {done.returncode}, expected {code}:\n{said[-4000:]}"

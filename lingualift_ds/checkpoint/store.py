@@ -1,136 +1,250 @@
 """Checkpoints of a stage: written aside, named whole by their manifest, moved into place, then pointed at.
 
-checkpoints/step-000100/   DeepSpeed's shards of what is trained, rank-00000.json each, manifest.json last
-checkpoints/latest         the name of the newest one
+checkpoints/step-000100/        DeepSpeed's shards of what is trained, rank-00000.json each, manifest.json last
+checkpoints/.step-000200.tmp/   one that is being written
+checkpoints/latest              the name of the newest one
 """
 
-import json
+import contextlib
 import os
-import re
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.manifest import (
-    file_entry,
-    read_manifest,
-    sync_folder,
-    verify,
-    writable,
-    write_manifest,
-)
+from lingualift_ds.checkpoint.inspect import CHECKPOINT
+from lingualift_ds.checkpoint.listing import CONVERTED
+from lingualift_ds.checkpoint.manifest import read_manifest, sync_folder, verify, verify_files, writable, write_manifest
+from lingualift_ds.checkpoint.writer import FileWriter, Written, room_for_copies
+from lingualift_ds.config.schema import CheckpointConfig
 from lingualift_ds.errors import CheckpointError
 from lingualift_ds.log import get_logger
 
 logger = get_logger(__name__)
 
 
-class Saves(Protocol):
-    """What the store needs of an engine."""
-
-    def save(self, folder: Path, tag: str) -> None:
-        """Write this rank's shards to folder/tag."""
-
-    def load(self, folder: Path, tag: str) -> None:
-        """Read this rank's shards from folder/tag."""
+def step_of(path: Path) -> int | None:
+    """The step a checkpoint's folder is named after; None for any other folder."""
+    match = CHECKPOINT.fullmatch(path.name)
+    return int(match[1]) if match else None
 
 
-def newest(folder: Path) -> Path | None:
-    """The newest whole checkpoint of a folder, hashes verified; what is damaged is said and passed over."""
-    found = sorted((p for p in folder.glob("step-*") if re.fullmatch(r"step-\d{6,}", p.name)), reverse=True)
-    for path in found:
-        try:
-            verify(path)
-            return path
-        except CheckpointError as error:
-            logger.warning("checkpoint %s passed over: %s", path.name, error)
-    return None
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, whole or not, oldest first."""
+    return sorted((p for p in folder.glob("step-*") if step_of(p) is not None and p.is_dir()), key=step_of)
 
 
-def check_fits(path: Path, world_size: int, identity: dict[str, Any]) -> None:
-    """Raise CheckpointError where a checkpoint was saved on another number of ranks, or with another `identity`:
-    what a run depends on beside its config (data, base models, alignment layer handed over, ZeRO stage)."""
-    manifest = read_manifest(path)
-    if manifest["world_size"] != world_size:
-        raise CheckpointError(
-            f"{path}: was saved on {manifest['world_size']} ranks, this run has {world_size}; "
-            f"resume on {manifest['world_size']}"
-        )
+def find_checkpoint(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
+    """The newest whole checkpoint of a folder and its manifest, or that of a step. Collective: ranks share the hashing.
+
+    What is damaged is named, with the steps it costs, and passed over. Raises CheckpointError where none is whole, or
+    the one asked for is not.
+    """
+    paths = dist.from_main(checkpoints(folder))
+    if step is not None and step not in map(step_of, paths):
+        there = ", ".join(str(step_of(p)) for p in paths) or "none"
+        raise CheckpointError(f"--resume-step {step}: {folder} holds no such step; there are: {there}")
+    damaged = []
+    for path in reversed([p for p in paths if step in (None, step_of(p))]):
+        problem = _verify_together(path)
+        if problem is None:
+            if damaged:
+                lost = step_of(damaged[0]) - step_of(path)
+                logger.warning("going on from step %d instead: %d steps are trained again", step_of(path), lost)
+            return path, dist.on_main(lambda path=path: read_manifest(path))
+        if step is not None:
+            raise CheckpointError(f"--resume-step {step}: {problem}")
+        damaged.append(path)
+        logger.warning("checkpoint %s cannot be used: %s", path.name, problem)
+    raise CheckpointError(f"{folder}: holds no whole checkpoint; the reasons are above")
+
+
+def _verify_together(path: Path) -> str | None:
+    """None for a whole checkpoint, else what is wrong with it. Collective."""
+    try:
+        entries = list(dist.on_main(lambda: read_manifest(path))["files"].items())
+    except CheckpointError as error:
+        return str(error)
+    place, problem = dist.read_place(), None
+    try:
+        verify_files(path, entries[place.rank :: place.world_size])
+    except (CheckpointError, OSError) as error:
+        problem = str(error)
+    return next((p for p in dist.gather(problem) if p), None)
+
+
+def check_fits(path: Path, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where a checkpoint was saved with another `identity` (data, base models, alignment layer
+    handed over, ZeRO stage) or for other tensors than `facts`, this run's share of a manifest, has them."""
+    sources = manifest["sources"] | {"alignment": manifest["sources"].get("alignment")}
     for what, before in manifest["identity"].items():
-        if identity.get(what) != before:
+        now = facts["identity"].get(what)
+        if now != before:
+            source = sources.get("alignment" if what == "handover" else what)
+            named = f"its {what} ({source})" if source else f"its {what}"
             raise CheckpointError(
-                f"{path}: its {what} is no longer what it was ({before}, now {identity.get(what)}); "
+                f"{path}: {named} is no longer what it was ({before}, now {now}); "
                 "restore it, or set run.output to another folder"
             )
+    if "tensors" not in facts:
+        return
+    ours = facts["tensors"]
+    for name, before in manifest["tensors"].items():
+        if ours.get(name) != before:
+            raise CheckpointError(f"{path}: its tensor {name} is {before}, this run's is {ours.get(name, 'not there')}")
+    for name in ours:
+        if name not in manifest["tensors"]:
+            raise CheckpointError(f"{path}: has no tensor {name}, which this run has")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """How a save ended."""
+
+    step: int
+    path: Path | None
+    """The checkpoint; None where it could not be written."""
+    error: str | None
+    bytes: int
+    write_seconds: float
+    """Of the slowest rank, beside the training where it is done in the background."""
 
 
 class CheckpointStore:
-    """The checkpoints folder of one stage. All methods are collective: every rank calls them."""
+    """The checkpoints folder of one stage. Every rank calls every method; `begin` and `publish` are collective.
 
-    def __init__(self, folder: Path, keep_last: int):
-        self.folder, self.keep_last = folder, keep_last
+    A save begins, is written by each rank for itself, and is published by rank 0 when all are `ready`.
+    """
+
+    def __init__(self, folder: Path, settings: CheckpointConfig):
+        self.folder, self.settings = folder, settings
         self.resumed_from: str | None = None
+        self._writer: FileWriter | None = None
+        self._step, self._facts, self._said = 0, {}, None
 
-    def save(self, engine: Saves, step: int, rank_state: dict[str, Any], facts: dict[str, Any]) -> Path:
-        """Save a step. `rank_state` is this rank's own (JSON); `facts` go into the manifest.
+    @property
+    def saving(self) -> int | None:
+        """The step whose save has begun and is not published yet."""
+        return self._step if self._writer else None
 
-        Older checkpoints go only after the new one is in place, and never the one this run resumed from.
-        Raises CheckpointError, on all ranks, where rank 0 cannot write.
-        """
-        name = f"step-{step:06d}"
-        aside, final = self.folder / f".{name}.tmp", self.folder / name
-        place = dist.read_place()
-        dist.on_main(lambda: writable(aside, lambda: _fresh_folder(aside)))
-        engine.save(self.folder, aside.name)
-        state_name = f"rank-{place.rank:05d}.json"
-        (aside / state_name).write_text(json.dumps(rank_state), encoding="utf-8")
-        dist.barrier()
-        # One listing for all: a rank on another node may not see every file yet.
-        names = dist.on_main(lambda: sorted(str(p.relative_to(aside)) for p in aside.rglob("*") if p.is_file()))
-        mine = {n: file_entry(aside / n) for n in names[place.rank :: place.world_size]}
-        files = {name: entry for part in dist.gather(mine) for name, entry in part.items()}
-        for state in dist.gather(state_name):
-            if state not in files:
-                raise CheckpointError(f"{aside}: {state} is not seen by rank 0; run.output must be a shared folder")
-        whole = dict(sorted(files.items()))
-        dist.on_main(lambda: writable(aside, lambda: self._publish(aside, final, whole, {"step": step, **facts})))
-        return final
+    @property
+    def ready(self) -> bool:
+        """Whether this rank's files of the save that has begun are on disk, or will never be."""
+        return self._writer is not None and self._writer.done()
 
-    def load(self, engine: Saves, path: Path, trained: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Load a checkpoint that `newest` found and `check_fits` accepted; returns (this rank's state, manifest).
+    def begin(self, step: int, files: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Start to save this rank's `files` (see FileWriter); `facts` go into the manifest. Returns when training may
+        go on. Collective; never raises for what the file system refuses: `publish` reports it."""
+        assert self._writer is None, "a save is published before the next one begins"
+        self._step, self._facts = step, {"step": step, **facts}
+        dist.on_main(lambda: _fresh_folder(self._aside))
+        background = self.settings.background != "off"
+        if self.settings.background == "auto":
+            shortage = room_for_copies(files)
+            if shortage and shortage != self._said:
+                logger.warning("checkpoints are written while training waits: %s", shortage)
+            background, self._said = shortage is None, shortage
+        self._writer = FileWriter(self._aside, files, background)
 
-        Raises CheckpointError where it was saved for other trained tensors.
-        """
-        manifest = read_manifest(path)
-        differing = sorted(set(manifest["trained"]) ^ set(trained))
-        if differing:
-            raise CheckpointError(f"{path}: its trained tensors differ from this run's: {', '.join(differing[:3])}")
-        engine.load(self.folder, path.name)
-        self.resumed_from = path.name
-        state = path / f"rank-{dist.read_place().rank:05d}.json"
-        return json.loads(state.read_text(encoding="utf-8")), manifest
+    def publish(self) -> Saved:
+        """Make the save that has begun a checkpoint, once all ranks have written; older ones go after that, and never
+        the one this run resumed from. Where a rank could not write, nothing is left of it. Collective."""
+        results: list[Written] = dist.gather(self._writer.result())
+        self._writer = None
+        errors = [f"rank {rank}: {r.error}" for rank, r in enumerate(results) if r.error]
+        files = dict(sorted((n, e) for r in results for n, e in r.files.items()))
+        error = dist.on_main(lambda: self._publish(files, errors))
+        final = None if error else self._final
+        size, seconds = sum(e["size"] for e in files.values()), max(r.seconds for r in results)
+        return Saved(self._step, final, error, size, seconds)
 
-    def _publish(self, aside: Path, final: Path, files: dict[str, Any], facts: dict[str, Any]) -> None:
-        write_manifest(aside, files, facts)
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(aside, final)
+    def sweep(self) -> None:
+        """Remove what killed processes left behind, and set aside what lies after the step this run goes on from."""
+        start = step_of(self.folder / self.resumed_from) if self.resumed_from else 0
+        for left in [*self.folder.glob(".step-*"), *self.folder.glob(f"{CONVERTED}/.step-*")]:
+            shutil.rmtree(left, ignore_errors=True)
+        for path in checkpoints(self.folder):
+            if step_of(path) > start:
+                logger.warning("%s lies after step %d: renamed to %s", path, start, _set_aside(path).name)
+
+    @property
+    def _aside(self) -> Path:
+        return self.folder / f".step-{self._step:06d}.tmp"
+
+    @property
+    def _final(self) -> Path:
+        return self.folder / f"step-{self._step:06d}"
+
+    def _publish(self, files: dict[str, Any], errors: list[str]) -> str | None:
+        """On rank 0: None, or why there is no new checkpoint."""
+        try:
+            if errors:
+                raise CheckpointError("; ".join(errors[:3]))
+            self._check_shared(files)
+            writable(self._aside, lambda: self._move(files))
+        except CheckpointError as error:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            return str(error)
+        try:
+            self._point()
+            self._rotate()
+        except OSError as error:
+            logger.warning("%s is whole, but what comes after a save failed: %s", self._final.name, error)
+        return None
+
+    def _check_shared(self, files: dict[str, Any]) -> None:
+        try:
+            verify_files(self._aside, files.items(), hashes=False)
+        except CheckpointError as error:
+            raise CheckpointError(f"rank 0 sees another folder than the others; is it a shared one? {error}") from None
+
+    def _move(self, files: dict[str, Any]) -> None:
+        write_manifest(self._aside, "checkpoint", files, self._facts)
+        if self._final.exists():
+            _set_aside(self._final)
+        os.rename(self._aside, self._final)
         sync_folder(self.folder)
-        pointer = self.folder / "latest.tmp"
-        pointer.write_text(final.name, encoding="utf-8")
+
+    def _point(self) -> None:
+        pointer = self.folder / ".latest.tmp"
+        pointer.write_text(self._final.name, encoding="utf-8")
         os.replace(pointer, self.folder / "latest")
         sync_folder(self.folder)
-        self._rotate()
 
     def _rotate(self) -> None:
-        kept = sorted(p for p in self.folder.glob("step-*") if p.is_dir())
-        for old in kept[: -self.keep_last]:
-            if old.name != self.resumed_from:
-                shutil.rmtree(old)
+        """Only whole ones count as kept, and what lies after this step is not this run's."""
+        shutil.rmtree(self.folder / CONVERTED, ignore_errors=True)
+        old = [p for p in checkpoints(self.folder) if step_of(p) <= self._step and _is_whole(p)]
+        every = self.settings.keep_every
+        for path in old[: -self.settings.keep_last]:
+            if path.name != self.resumed_from and not (every and step_of(path) % every == 0):
+                # Renamed first: a checkpoint that is half removed must not be found.
+                going = path.with_name(f".{path.name}.old")
+                os.rename(path, going)
+                shutil.rmtree(going)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        verify(path, hashes=False)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a checkpoint so that no loader finds it; returns its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.set-aside{'' if number == 1 else f'-{number}'}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
 
 
 def _fresh_folder(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
-    path.mkdir(parents=True)
+    """An empty folder where that can be; where it cannot, writing into it will say why."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.mkdir(parents=True)

@@ -15,6 +15,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--stage", required=True, help="1 (language-align) or 2 (task-transfer)")
     parser.add_argument("--config", help="a recipe; without one, the embedded miniature, built where it is absent")
     parser.add_argument("--resume", default="auto", choices=("auto", "must", "never"))
+    parser.add_argument("--resume-step", type=int, metavar="N", help="go on from the checkpoint of this step, or fail")
     parser.add_argument("--profile", type=int, default=0, metavar="N", help="trace N steps for a browser viewer")
     parser.add_argument("--traceback", action="store_true", help="show where an error was raised")
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)
@@ -40,7 +41,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from lingualift_ds import dist
     from lingualift_ds.train.run import run_stage
 
-    run_stage(config, stage, arguments.resume, str(path), arguments.profile)
+    run_stage(config, stage, arguments.resume, str(path), arguments.profile, arguments.resume_step)
     dist.disconnect()
 
 

@@ -76,6 +76,7 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
         ("data.limit", settings.data.limit if settings.data.limit is not None else 1, 1),
         ("checkpoint.every", settings.checkpoint.every, 0),
         ("checkpoint.keep_last", settings.checkpoint.keep_last, 1),
+        ("checkpoint.keep_every", settings.checkpoint.keep_every, 0),
         ("heldout_every", settings.heldout_every, 0),
         ("optimizer.weight_decay", optimizer.weight_decay, 0),
         ("optimizer.clip", optimizer.clip, 0),

@@ -21,6 +21,7 @@ _FOREIGN = {
     "wandb": "set run.monitors",
     "csv_monitor": "set run.monitors",
     "activation_checkpointing": "set model.activation_checkpointing",
+    "checkpoint": "set `checkpoint` of the stage",
 }
 
 
@@ -63,6 +64,11 @@ def build_ds_config(
             f"{path}: zero_optimization.zero_quantized_nontrainable_weights: DeepSpeed quantizes frozen weights in "
             "fp16 alone (0.19.8), and fp16 is not trained in here; remove it"
         )
+    if _get(given, "zero_optimization.offload_optimizer.device") == "nvme":
+        problems.append(
+            f"{path}: zero_optimization.offload_optimizer.device: nvme: that state would be in no checkpoint; "
+            "allowed: none, cpu"
+        )
     sections = ("zero_optimization", "bf16", "fp16", "data_types")
     wrong = [
         f"{path}: {k} is {given[k]!r}, must be an object" for k in sections if not isinstance(given.get(k, {}), dict)
@@ -99,8 +105,8 @@ def zero_level(ds_config: dict[str, Any]) -> int:
 
 
 def offloads_optimizer(ds_config: dict[str, Any]) -> bool:
-    """Whether optimizer state lives on the CPU or on NVMe."""
-    return _get(ds_config, "zero_optimization.offload_optimizer.device") in ("cpu", "nvme")
+    """Whether optimizer state lives on the CPU."""
+    return _get(ds_config, "zero_optimization.offload_optimizer.device") == "cpu"
 
 
 def with_linear(ds_config: dict[str, Any], sharded: bool) -> dict[str, Any]:

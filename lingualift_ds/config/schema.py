@@ -170,6 +170,10 @@ class CheckpointConfig:
     """Steps between checkpoints; 0: only at the end."""
     keep_last: int = 2
     """How many of the newest checkpoints are kept."""
+    keep_every: int = 0
+    """Checkpoints of steps that this divides are kept for good, in steps; 0: none."""
+    background: Literal["auto", "on", "off"] = "auto"
+    """Whether a checkpoint is written while training goes on, from a copy in host memory. auto: where it has room."""
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,10 @@ def build_engine(
     optimizer: OptimizerConfig,
     ds_config: dict[str, Any],
     total_steps: int,
+    universal: bool = False,
 ) -> Engine:
-    """The DeepSpeed engine around a model whose `requires_grad` is set.
+    """The DeepSpeed engine around a model whose `requires_grad` is set. `universal` says that it will load a checkpoint
+    that was converted for another number of ranks.
 
     Raises ConfigError for an optimizer implementation that cannot work here.
     """
@@ -97,6 +99,8 @@ def build_engine(
         num_warmup_steps=round(optimizer.warmup_ratio * total_steps),
         num_training_steps=total_steps,
     )
+    if universal:
+        ds_config = ds_config | {"checkpoint": ds_config.get("checkpoint", {}) | {"load_universal": True}}
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=adamw, lr_scheduler=scheduler, config=ds_config, dist_init_required=False
     )

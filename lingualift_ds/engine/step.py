@@ -7,6 +7,7 @@ from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
 from torch import Tensor, nn
 
 from lingualift_ds import dist
@@ -87,15 +88,42 @@ class Engine:
         with deepspeed.zero.GatheredParameters([p for p in parameters if hasattr(p, "ds_id")]):
             yield
 
-    def save(self, folder: Path, tag: str) -> None:
-        """Write the trained tensors and their optimizer state as shards to folder/tag, without `latest`."""
-        self._engine.save_checkpoint(str(folder), tag=tag, save_latest=False, exclude_frozen_parameters=True)
+    def shards(self) -> dict[str, Any]:
+        """What this rank must write for a checkpoint: file name to contents, as DeepSpeed has them. Collective.
+
+        Tensors are the live ones, not copies: write or copy them before the next step. What is frozen is left out.
+        """
+        collected = _CollectedShards()
+        written_by, self._engine.checkpoint_engine = self._engine.checkpoint_engine, collected
+        recovery, self._engine._copy_recovery_script = self._engine._copy_recovery_script, lambda folder: None
+        try:
+            self._engine.save_checkpoint(".", tag="shards", save_latest=False, exclude_frozen_parameters=True)
+        finally:
+            self._engine.checkpoint_engine = written_by
+            self._engine._copy_recovery_script = recovery
+        return collected.files
 
     def load(self, folder: Path, tag: str) -> None:
-        """Read what `save` wrote. Only on an engine that has not run yet (DeepSpeed 0.19.8, ZeRO-3)."""
+        """Read shards that lie in folder/tag. Only on an engine that has not run yet (DeepSpeed 0.19.8, ZeRO-3).
+
+        An engine built with `universal` reads what `convert` made of a checkpoint of another number of ranks.
+        """
+        fresh = [{k: v for k, v in group.items() if k != "params"} for group in self._param_groups()]
         # Not strict: the frozen parts are not in the file; the manifest says what must be.
         path, _ = self._engine.load_checkpoint(str(folder), tag=tag, load_module_strict=False)
         assert path is not None, f"DeepSpeed found no checkpoint {tag} in {folder}"
+        if self._engine.load_universal_checkpoint():
+            # ZeRO-3 gives every group the settings of the first one, and all tensors one counter of steps between them,
+            # which each of them then counts up.
+            rates = self._engine.lr_scheduler.get_last_lr()
+            for group, own, rate in zip(self._param_groups(), fresh, rates, strict=True):
+                group.update(own | {"lr": rate})
+            for state in self._engine.optimizer.optimizer.state.values():
+                if isinstance(state.get("step"), Tensor):
+                    state["step"] = state["step"].clone()
+
+    def _param_groups(self) -> list[dict[str, Any]]:
+        return self._engine.optimizer.param_groups
 
     def monitor(self, values: dict[str, float], step: int) -> None:
         """Send numbers to the monitors of the DeepSpeed config (TensorBoard, CSV, W&B)."""
@@ -105,6 +133,25 @@ class Engine:
     def close(self) -> None:
         """Let go of DeepSpeed's hooks and buffers."""
         self._engine.destroy()
+
+
+class _CollectedShards(TorchCheckpointEngine):
+    """Takes what DeepSpeed would write to files: writing is the store's, beside the training."""
+
+    def __init__(self):
+        super().__init__()
+        self.files: dict[str, Any] = {}
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Nothing is written here."""
+
+    def save(self, state_dict: Any, path: str) -> None:
+        """Keep a file's contents by its name."""
+        self.files[Path(path).name] = state_dict
+
+    def preserves_storage_sharing(self) -> bool:
+        """The store writes each tensor by itself, so DeepSpeed need not copy."""
+        return False
 
 
 def peak_memory_gb(device: torch.device) -> float:

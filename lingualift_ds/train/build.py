@@ -11,13 +11,14 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.artefact import read_artefact, read_tensors
-from lingualift_ds.checkpoint.manifest import fingerprint, read_manifest
+from lingualift_ds.checkpoint.artefact import read_artefact
+from lingualift_ds.checkpoint.manifest import read_manifest
+from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.config.ds_json import zero_level
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.planning import auto_recompute, setup_of
 from lingualift_ds.config.schema import Config, ModelConfig
-from lingualift_ds.data.cache import Rows, prepared_samples
+from lingualift_ds.data.cache import Rows, prepared_samples, tokenizer_digest
 from lingualift_ds.data.prepared import SampleList, Samples
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import CheckpointError, ConfigError
@@ -29,6 +30,7 @@ from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.encoders import check_encoder, let_pack, load_encoder
 from lingualift_ds.model.loading import DTYPES, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens, drops_whitespace
+from lingualift_ds.train.hashes import source_fingerprint
 from lingualift_ds.train.placement import Placement, place_frozen
 from lingualift_ds.train.stages import Stage
 
@@ -141,13 +143,15 @@ def read_handover(config: Config, stage: Stage, sources: Sources) -> tuple[dict[
             f"{folder}: no such artefact; run --stage {stage.inherits_from} first, or set "
             f"{stage.folder}.start_from to an artefact's folder or to scratch"
         )
-    theirs, _ = read_artefact(folder)
+    theirs, manifest = read_artefact(folder)
     check_handover(folder, theirs, artefact_config(config, sources))
     tensors = {
         k.removeprefix("alignment."): v for shard in read_tensors(folder, "alignment.") for k, v in shard.items()
     }
-    logger.info("alignment layer taken over from %s (%s)", folder, config.model.alignment.kind)
-    return tensors, handover_id(config, stage)
+    found, trained = handover_id(config, stage), "{stage}, {step} steps, {samples} samples".format_map(manifest)
+    shape = f"{config.model.alignment.kind}, {sum(t.numel() for t in tensors.values()):,} parameters"
+    logger.info("alignment layer taken over from %s: %s, of %s, SHA-256 %s", folder, shape, trained, found[:12])
+    return tensors, found
 
 
 @dataclass(frozen=True)
@@ -205,14 +209,9 @@ def build_model(
     """
     model = config.model
     load_in = {part: nullcontext if part in plan.resident else loading for part in ("encoder", "llm")}
-    torch.manual_seed(config.run.seed)
     encoder = alignment = None
     if sources.encoder_config is not None:
-        alignment = AlignmentLayer(
-            model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size
-        ).to(DTYPES[model.precision])
-        if handover is not None:
-            alignment.load_state_dict(handover, strict=True)
+        alignment = build_alignment(config, sources, handover)
         with load_in["encoder"]():
             encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
         let_pack(encoder)
@@ -223,6 +222,17 @@ def build_model(
         every = sources.llm_config.num_hidden_layers
         logger.info("activation checkpointing: %d of the LLM's %d layers (%s)", done, every, plan.why_recomputed)
     return BridgedModel(llm, encoder, alignment)
+
+
+def build_alignment(config: Config, sources: Sources, handover: dict[str, Tensor] | None) -> AlignmentLayer:
+    """The alignment layer on the CPU, handed over or, from the run's seed alone, fresh."""
+    model = config.model
+    torch.manual_seed(config.run.seed)
+    layer = AlignmentLayer(model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size)
+    layer = layer.to(DTYPES[model.precision])
+    if handover is not None:
+        layer.load_state_dict(handover, strict=True)
+    return layer
 
 
 def check_handover(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -243,15 +253,22 @@ def artefact_config(config: Config, sources: Sources) -> dict[str, Any]:
     """What an alignment artefact records of the models it belongs to."""
     model = config.model
 
-    def identity(name: str, source: PreTrainedConfig) -> dict[str, Any]:
+    def identity(name: str, source: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         commit = getattr(source, "_commit_hash", None)
-        return {"name": name, "width": source.hidden_size, "fingerprint": fingerprint(name, commit)}
+        return {
+            "name": name,
+            "width": source.hidden_size,
+            "tokenizer": tokenizer_digest(tokenizer),
+            "fingerprint": source_fingerprint(name, commit, Path(config.run.cache)),
+        }
+
+    encoder = sources.encoder_config and identity(model.encoder, sources.encoder_config, sources.encoder_tokenizer)
 
     return {
         "model_type": "lingualift",
         "alignment": {"kind": model.alignment.kind, "latents": model.alignment.latents},
-        "encoder": None if model.encoder is None else identity(model.encoder, sources.encoder_config),
-        "llm": identity(model.llm, sources.llm_config),
+        "encoder": encoder,
+        "llm": identity(model.llm, sources.llm_config, sources.llm_tokenizer),
         "encoder_max_tokens": model.encoder_max_tokens,
         "llm_max_tokens": model.llm_max_tokens,
         "whitespace_rows": {str(i): row for i, row in sources.whitespace_rows.items()},

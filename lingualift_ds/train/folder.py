@@ -20,12 +20,24 @@ _MAY_DIFFER = (
     "run.cache",
     "run.monitors",
     "model.activation_checkpointing",
+    "model.attention",
+    "model.packing",
     "model.compile",
     "{stage}.batch.micro_tokens",
+    "{stage}.sharding",
     "{stage}.checkpoint",
     "{stage}.heldout_every",
 )
 """Keys of the stage's config that a resumed run may set anew: they do not change what is learned, rounding aside."""
+_COMPARED_BY_CONTENT = (
+    "model.llm",
+    "model.encoder",
+    "{stage}.data.train",
+    "{stage}.data.heldout",
+    "{stage}.start_from",
+    "{stage}.deepspeed",
+)
+"""Paths that may differ where there is a checkpoint: its manifest holds the hashes of what lies there."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +81,19 @@ def stage_folder(config: Config, stage: Stage) -> StageFolder:
     return StageFolder(Path(config.run.output) / stage.folder)
 
 
-def decide(folder: StageFolder, config: Config, stage: Stage, resume: str) -> Literal["fresh", "resume", "complete"]:
-    """What --resume means for this folder. Reads only.
+def decide(
+    folder: StageFolder, config: Config, stage: Stage, resume: str, step: int | None = None
+) -> Literal["fresh", "resume", "complete"]:
+    """What --resume, and --resume-step, mean for this folder. Reads only.
 
-    Raises CheckpointError: `never` with a run there, `must` without a checkpoint, a run of another config, a
+    Raises CheckpointError: `never` with a run there, `must` or a step without a checkpoint, a run of another config, a
     folder that holds something else.
     """
     path = folder.path
+    if step is not None:
+        if resume == "never":
+            raise CheckpointError(f"--resume never: contradicts --resume-step {step}")
+        resume = "must"
     if path.exists() and not path.is_dir():
         raise CheckpointError(f"{path}: is a file; run.output must be a folder")
     there = sorted(p.name for p in path.iterdir() if p.name != ".lock") if path.is_dir() else []
@@ -89,8 +107,14 @@ def decide(folder: StageFolder, config: Config, stage: Stage, resume: str) -> Li
         raise CheckpointError(
             f"{path}: is not empty and holds no run ({', '.join(there[:3])}); set run.output to another folder"
         )
-    _check_same_config(folder, config, stage)
-    if folder.complete.is_file():
+    complete = folder.complete.is_file()
+    moved = _COMPARED_BY_CONTENT if folder.has_checkpoint() and not complete else ()
+    _check_same_config(folder, config, stage, (*_MAY_DIFFER, *moved))
+    if complete:
+        if step is not None:
+            raise CheckpointError(
+                f"--resume-step {step}: {path} is complete; remove {folder.complete} to train again from there"
+            )
         return "complete"
     if folder.has_checkpoint():
         return "resume"
@@ -114,7 +138,9 @@ def open_folder(folder: StageFolder, config: Config) -> None:
                 f"{folder.path}: another run is training here; wait for it, or set run.output to another folder"
             ) from None
         _claims.append(claim)  # held open: the system lets go of it when the process ends, however it ends
-        folder.config.write_text(dump_config(config), encoding="utf-8")
+        aside = folder.config.with_suffix(".tmp")
+        aside.write_text(dump_config(config), encoding="utf-8")
+        aside.replace(folder.config)
     except OSError as error:
         raise CheckpointError(f"{folder.path}: the run folder cannot be written: {error.strerror}") from None
 
@@ -124,19 +150,19 @@ def mark_complete(folder: StageFolder, facts: dict[str, Any]) -> None:
     write_json(folder.complete, facts)
 
 
-def _check_same_config(folder: StageFolder, config: Config, stage: Stage) -> None:
+def _check_same_config(folder: StageFolder, config: Config, stage: Stage, may_differ: tuple[str, ...]) -> None:
     try:
         before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{folder.config}: cannot be read: {' '.join(str(error).split())}") from None
-    may_differ = tuple(key.format(stage=stage.folder) for key in _MAY_DIFFER)
+    may_differ = tuple(key.format(stage=stage.folder) for key in may_differ)
     old, new = _flat(before), _flat(to_dict(config))
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
         and key.startswith(("run.", "model.", f"{stage.folder}."))
-        and not key.startswith(may_differ)
+        and not any(key == free or key.startswith(f"{free}.") for free in may_differ)
     ]
     if differing:
         shown = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in differing[:3])

@@ -1,22 +1,25 @@
 """Fit: the training loop, written once for all stages."""
 
+import json
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.store import CheckpointStore
+from lingualift_ds.checkpoint.store import CheckpointStore, Saved
 from lingualift_ds.config.schema import StageConfig
 from lingualift_ds.data.loader import Step, StepLoader
 from lingualift_ds.engine.step import Engine, peak_memory_gb
 from lingualift_ds.errors import TrainingError
 from lingualift_ds.log import MetricsWriter, Progress, duration, get_logger
-from lingualift_ds.model.groups import trained_names
 from lingualift_ds.model.work import StepWork, peak_operations, step_work
 from lingualift_ds.train.audit import FrozenWeights, GradientAudit
 from lingualift_ds.train.heldout import Heldout
+from lingualift_ds.train.probe import FILE as PROBE_FILE
+from lingualift_ds.train.probe import Probe
 from lingualift_ds.train.profile import StepTrace
-from lingualift_ds.train.state import Progressed, random_state, set_random_state
+from lingualift_ds.train.state import Progressed, random_state
 
 logger = get_logger(__name__)
 
@@ -31,14 +34,17 @@ class Run:
     loader: StepLoader
     heldout: Heldout | None
     store: CheckpointStore
+    probe: Probe
     metrics: MetricsWriter
     total_steps: int
     facts: dict
     """What every checkpoint's manifest says of this run."""
     progressed: Progressed = field(default_factory=Progressed)
     trace: StepTrace | None = None
-    pause: float = 0.0
-    """Seconds of the last checkpoint, until a step has reported them."""
+    pauses: dict[str, float] = field(default_factory=dict)
+    """Seconds that a checkpoint took since the last step that reported any."""
+    written: bool = False
+    """Whether all ranks have written the checkpoint that was begun."""
     choices: dict[str, str] = field(default_factory=dict)
     """What was chosen by itself and why; the first step of a process reports it."""
 
@@ -46,8 +52,20 @@ class Run:
 def fit(run: Run) -> None:
     """Train to `total_steps`; every line of metrics.jsonl is one step. Collective. Raises TrainingError."""
     run.engine.train()
-    frozen, audit = FrozenWeights(run.engine), GradientAudit(run.engine.module)
-    work = step_work(run.engine.module)
+    frozen = FrozenWeights(run.engine)
+    try:
+        _steps(run)
+    finally:
+        run.loader.close()
+        if isinstance(sys.exception(), TrainingError | None):  # all ranks are here, with the same error or none
+            publish(run)
+    if run.trace:
+        run.trace.close()
+    frozen.check()
+
+
+def _steps(run: Run) -> None:
+    audit, work = GradientAudit(run.engine.module), step_work(run.engine.module)
     with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
             record = take_step(run, audit, work) | ({"choices": run.choices} if audit else {})
@@ -60,10 +78,8 @@ def fit(run: Run) -> None:
             progress.advance(1, note(record))
             if _due(run, run.settings.checkpoint.every):
                 save(run)
-    run.loader.close()
-    if run.trace:
-        run.trace.close()
-    frozen.check()
+            elif run.written:
+                publish(run)
 
 
 def take_step(run: Run, audit: GradientAudit | None, work: StepWork | None) -> dict:
@@ -78,7 +94,7 @@ def take_step(run: Run, audit: GradientAudit | None, work: StepWork | None) -> d
         run.engine.backward(loss, step.target_tokens, last)
         loss_sum = loss_sum + loss.detach().double()
         if last:
-            mean = check_finite(float(loss_sum), step)  # the only wait for the device, once a step
+            mean = agree(run, float(loss_sum), step)  # the only wait for the device, once a step
         run.engine.step()
     norm = run.engine.grad_norm()
     if not math.isfinite(norm):
@@ -89,7 +105,7 @@ def take_step(run: Run, audit: GradientAudit | None, work: StepWork | None) -> d
     run.progressed.samples += step.samples
     run.progressed.tokens += step.target_tokens
     seconds = time.monotonic() - started
-    pause, run.pause = run.pause, 0.0
+    pauses, run.pauses = run.pauses, {}
     return {
         "step": run.progressed.step,
         "loss": mean,
@@ -100,7 +116,8 @@ def take_step(run: Run, audit: GradientAudit | None, work: StepWork | None) -> d
         "micro_batches": len(step.micro_batches),
         "seconds": seconds,
         "data_seconds": waited,
-        "checkpoint_seconds": pause,
+        "checkpoint_pause_seconds": pauses.pop("pause", 0.0),
+        **pauses,
         "peak_memory_gb": peak_memory_gb(dist.device()),
     }
 
@@ -130,11 +147,14 @@ def note(record: dict) -> str:
     return said + (f", MFU {record['mfu']:.1%}" if "mfu" in record else "")
 
 
-def check_finite(loss_sum: float, step: Step) -> float:
-    """The mean loss of the step over all ranks. Raises TrainingError, on all ranks, naming samples."""
-    total, bad_ranks = dist.total([loss_sum if math.isfinite(loss_sum) else 0.0, not math.isfinite(loss_sum)])
+def agree(run: Run, loss_sum: float, step: Step) -> float:
+    """The mean loss of the step over all ranks; learns on the way whether all have written the checkpoint that was
+    begun. Raises TrainingError, on all ranks, naming samples."""
+    finite = math.isfinite(loss_sum)
+    total, bad_ranks, written = dist.total([loss_sum if finite else 0.0, not finite, run.store.ready])
+    run.written = written == dist.read_place().world_size
     if bad_ranks:
-        mine = [] if math.isfinite(loss_sum) else [i for ids in step.sample_ids for i in ids]
+        mine = [] if finite else [i for ids in step.sample_ids for i in ids]
         samples = [i for ids in dist.gather(mine) for i in ids]
         raise TrainingError(f"the loss is not finite; the samples were: {', '.join(samples[:20])}")
     return total / max(step.target_tokens, 1)
@@ -148,23 +168,57 @@ def write_record(run: Run, record: dict) -> None:
 
 
 def save(run: Run) -> None:
-    """A checkpoint of the step just taken. Collective."""
+    """Begin a checkpoint of the step just taken; where it is not the last, it is written while training goes on.
+    Collective."""
     started = time.monotonic()
-    rank_state = {"loader": run.loader.state_dict(), "random": random_state()}
-    facts = run.facts | {"progressed": run.progressed.state_dict(), "trained": trained_names(run.engine.module)}
-    path = run.store.save(run.engine, run.progressed.step, rank_state, facts)
-    run.pause = time.monotonic() - started
-    logger.info("saved %s in %s", path, duration(run.pause))
-
-
-def resume(run: Run, path) -> None:
-    """Go on from a verified checkpoint: weights, optimizer, schedule, random numbers, data position. Collective."""
-    state, manifest = run.store.load(run.engine, path, trained_names(run.engine.module))
-    run.progressed = Progressed(**manifest["progressed"])
-    run.loader.load_state_dict(state["loader"])
-    set_random_state(state["random"])
+    if run.store.saving:
+        if not run.written:
+            logger.warning("the checkpoint of step %d is still being written: waiting for it", run.store.saving)
+        publish(run)
+    files = run.engine.shards() | {f"rank-{dist.read_place().rank:05d}.json": json.dumps(random_state()).encode()}
     if dist.read_place().is_main:
-        run.metrics.truncate_after(run.progressed.step)
+        files[PROBE_FILE] = run.probe.to_bytes()
+    progressed = run.progressed
+    facts = run.facts | {
+        "samples": progressed.samples,
+        "tokens": progressed.tokens,
+        "position": run.loader.state_dict(),
+        "probe": {"loss": run.probe.loss(run.engine)},
+    }
+    run.store.begin(progressed.step, files, facts)
+    _count(run, "pause", started)
+    if progressed.step == run.total_steps:
+        publish(run)
+
+
+def publish(run: Run) -> Saved | None:
+    """Wait for the checkpoint that was begun, if any, and make it one. What the file system refuses costs that
+    checkpoint, not the run. Collective."""
+    if not run.store.saving:
+        return None
+    started = time.monotonic()
+    if dist.read_place().is_main:
+        run.metrics.sync()
+    saved = run.store.publish()
+    _count(run, "pause", started)
+    run.pauses["checkpoint_write_seconds"] = saved.write_seconds
+    if saved.path:
+        size, wrote = saved.bytes / 1e6, duration(saved.write_seconds)
+        logger.info("saved %s: %.1f MB in %s, training waited %.2f s", saved.path, size, wrote, run.pauses["pause"])
+    elif dist.read_place().is_main:
+        every = run.settings.checkpoint.every
+        again = (saved.step // every + 1) * every if every else run.total_steps
+        logger.warning(
+            "the checkpoint of step %d could not be written: %s; the last one is intact, training goes on, %s",
+            saved.step,
+            saved.error,
+            f"and tries again at step {min(again, run.total_steps)}" if saved.step < run.total_steps else "to its end",
+        )
+    return saved
+
+
+def _count(run: Run, what: str, started: float) -> None:
+    run.pauses[what] = run.pauses.get(what, 0.0) + time.monotonic() - started
 
 
 def _due(run: Run, every: int) -> bool:

@@ -1,9 +1,9 @@
 """Run one stage from a config: prepare, build, fit, hand over. What `launch/train.py` calls."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -11,11 +11,12 @@ from torch import Tensor
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import write_artefact
 from lingualift_ds.checkpoint.manifest import verify
-from lingualift_ds.checkpoint.store import CheckpointStore, check_fits, newest
+from lingualift_ds.checkpoint.store import CheckpointStore
 from lingualift_ds.config.batch import BatchPlan, plan_batch
 from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, with_linear, zero_level
 from lingualift_ds.config.layout import prompt_layout
+from lingualift_ds.config.load import dump_config
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.collate import BatchLayout
 from lingualift_ds.data.loader import StepLoader
@@ -23,9 +24,11 @@ from lingualift_ds.data.prepared import Samples
 from lingualift_ds.engine.build import build_engine, connect, loading
 from lingualift_ds.errors import CheckpointError, LaunchError
 from lingualift_ds.log import MetricsWriter, duration, get_logger
+from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.groups import (
     format_sizes,
     freeze_all_but,
+    full_shape,
     group_of,
     group_sizes,
     named_parameters,
@@ -35,10 +38,13 @@ from lingualift_ds.model.loading import compile_layers
 from lingualift_ds.model.loss import fuse_head
 from lingualift_ds.train import build
 from lingualift_ds.train.folder import StageFolder, decide, mark_complete, open_folder, stage_folder
+from lingualift_ds.train.handover import contents, hands_over
 from lingualift_ds.train.heldout import Heldout
-from lingualift_ds.train.loop import Run, fit, resume
+from lingualift_ds.train.loop import Run, fit
 from lingualift_ds.train.placement import check_sharding
+from lingualift_ds.train.probe import Probe
 from lingualift_ds.train.profile import StepTrace
+from lingualift_ds.train.resume import Start, check_probe, find_start, go_on
 from lingualift_ds.train.settle import settle
 from lingualift_ds.train.stages import Stage
 from lingualift_ds.train.state import seed_everything
@@ -62,15 +68,17 @@ class Prepared:
     """What a resumed run must find unchanged, beside its config."""
 
 
-def run_stage(config: Config, stage: Stage, resume_mode: str, source: str, profile: int = 0) -> None:
-    """Train one stage, from wherever it stands, to COMPLETE; trace `profile` steps of it. Every rank calls it.
+def run_stage(
+    config: Config, stage: Stage, resume_mode: str, source: str, profile: int = 0, resume_step: int | None = None
+) -> None:
+    """Train one stage, from wherever it stands or from a step, to COMPLETE; trace `profile` steps. Every rank calls it.
 
     Raises the UserErrors of all its parts; those of reading come before any process group or GPU is touched.
     """
     started = time.monotonic()
     check_config(config, stage.number, source)
     folder = stage_folder(config, stage)
-    start = decide(folder, config, stage, resume_mode)
+    start = decide(folder, config, stage, resume_mode, resume_step)
     if start == "complete":
         _check_still_valid(folder, config, stage)
         logger.info("stage %d (%s) is complete already: %s", stage.number, stage.name, folder.artefact)
@@ -82,14 +90,16 @@ def run_stage(config: Config, stage: Stage, resume_mode: str, source: str, profi
         raise LaunchError(f"{folder.path}: ranks do not see the same files there; run.output must be a shared folder")
     dist.on_main(lambda: open_folder(folder, config))
     logger.info("stage %d (%s) in %s, launched by %s", stage.number, stage.name, folder.path, place.launcher)
-    checkpoint = dist.on_main(lambda: _checkpoint(folder, place, prepared)) if start == "resume" else None
-    run = build_run(config, stage, prepared)
+    checkpoint = find_start(folder, resume_step, prepared.identity) if start == "resume" else None
+    run = build_run(config, stage, prepared, checkpoint)
     if checkpoint is None:
         dist.on_main(lambda: run.metrics.truncate_after(0))
     else:
-        resume(run, checkpoint)
-        logger.info("resumed from %s at step %d of %d", checkpoint, run.progressed.step, run.total_steps)
+        go_on(run, checkpoint, config.run.seed)
     settle_run(run, config, prepared.sources)
+    if checkpoint is not None:
+        check_probe(run, checkpoint)
+    dist.on_main(run.store.sweep)
     run.trace = StepTrace(folder.path / "profile", profile) if profile else None
     fit(run)
     _hand_over(run, config, stage, prepared)
@@ -121,8 +131,9 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, identity)
 
 
-def build_run(config: Config, stage: Stage, prepared: Prepared) -> Run:
-    """Model, engine and loader. Collective. The batches' layout is settled later, by `settle_run`."""
+def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | None = None) -> Run:
+    """Model, engine and loader, for what it will go on from. Collective. The batches' layout is settled later, by
+    `settle_run`."""
     settings, place = config.stage(stage.number), dist.read_place()
     sources, zero = prepared.sources, prepared.identity["zero"]
     layout = BatchLayout.of(
@@ -150,13 +161,16 @@ def build_run(config: Config, stage: Stage, prepared: Prepared) -> Run:
     return Run(
         label=f"stage {stage.number}",
         settings=settings,
-        engine=build_engine(model, group_of, settings.optimizer, ds_config, total_steps),
+        engine=build_engine(
+            model, group_of, settings.optimizer, ds_config, total_steps, start is not None and start.universal
+        ),
         loader=loader,
         heldout=Heldout(prepared.heldout, prepared.batch, layout) if len(prepared.heldout) else None,
-        store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint.keep_last),
+        store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint),
+        probe=Probe((prepared.samples[i] for i in range(len(prepared.samples))), layout, settings.batch.micro_tokens),
         metrics=MetricsWriter(prepared.folder.metrics),
         total_steps=total_steps,
-        facts={"stage": stage.name, "world_size": place.world_size, "identity": prepared.identity},
+        facts=_facts(config, stage, prepared, model),
         choices={f"{part} weights": str(placement) for part, placement in plan.placements.items()},
     )
 
@@ -168,7 +182,7 @@ def settle_run(run: Run, config: Config, sources: build.Sources) -> None:
     if sources.encoder_config is not None:
         configs["encoder"] = sources.encoder_config
     settled = settle(run.engine, config.model, run.loader.layout, configs, fuse_head(run.engine.module.llm))
-    run.loader.layout = settled.layout
+    run.loader.layout = run.probe.layout = settled.layout
     run.choices |= {name: str(arrangement) for name, arrangement in settled.modules.items()}
     run.choices["loss"] = "in chunks, in the head" if settled.fused_loss else "from the LLM's own logits"
     if run.heldout:
@@ -181,32 +195,44 @@ def settle_run(run: Run, config: Config, sources: build.Sources) -> None:
             logger.warning("%s: not compiled: its weights come and go under ZeRO-3", name)
 
 
-def _checkpoint(folder: StageFolder, place: dist.Place, prepared: Prepared) -> Path:
-    """The newest whole checkpoint, if this run may go on from it; checked before any model is loaded."""
-    path = newest(folder.checkpoints)
-    if path is None:
-        raise CheckpointError(f"{folder.checkpoints}: holds no whole checkpoint; the reasons are above")
-    check_fits(path, place.world_size, prepared.identity)
-    return path
+def _facts(config: Config, stage: Stage, prepared: Prepared, model: BridgedModel) -> dict[str, Any]:
+    """What the manifest of every checkpoint says of this run."""
+    handover = build.handover_folder(config, stage)
+    tensors = [*named_parameters(model), *persistent_buffers(model)]
+    return {
+        "stage": stage.name,
+        "world_size": dist.read_place().world_size,
+        "zero": prepared.identity["zero"],
+        "precision": config.model.precision,
+        "config": hashlib.sha256(dump_config(config).encode()).hexdigest(),
+        "identity": prepared.identity,
+        "sources": {
+            "llm": config.model.llm,
+            "encoder": config.model.encoder,
+            "alignment": str(handover) if handover else None,
+            "data": ", ".join(config.stage(stage.number).data.train),
+        },
+        "tensors": {
+            name: {
+                "shape": list(full_shape(tensor)),
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+                "trained": tensor.requires_grad,
+            }
+            for name, tensor in tensors
+        },
+    }
 
 
 def _hand_over(run: Run, config: Config, stage: Stage, prepared: Prepared) -> None:
     """Write the artefact and COMPLETE. Collective."""
-    whole = stage.leaves == "model"
-    described = (build.model_config if whole else build.artefact_config)(config, prepared.sources)
-    described["instruction"] = config.stage(stage.number).data.instruction or stage.instruction
     module = run.engine.module
-    names = [(n, p) for n, p in named_parameters(module) if whole or group_of(n) == "alignment"]
-    buffers = list(persistent_buffers(module)) if whole else []
+    tensors = [*named_parameters(module), *persistent_buffers(module)]
     facts = {"stage": stage.name, **run.progressed.state_dict(), "identity": prepared.identity}
     write_artefact(
         prepared.folder.artefact,
-        [*names, *buffers],
+        [(name, tensor) for name, tensor in tensors if hands_over(stage, name)],
         lambda tensors: run.engine.gathered([t for t in tensors if hasattr(t, "ds_id")]),
-        "model" if whole else "alignment",
-        described,
-        prepared.sources.tokenizers,
-        facts,
+        contents(config, stage, prepared.sources, facts),
     )
     dist.on_main(lambda: mark_complete(prepared.folder, facts))
 

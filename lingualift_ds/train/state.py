@@ -21,11 +21,12 @@ class Progressed:
         return asdict(self)
 
 
-def seed_everything(seed: int, rank: int) -> None:
-    """Seed torch, numpy and python, each rank differently: dropout must not repeat across ranks."""
-    torch.manual_seed(seed * 100_003 + rank)
-    np.random.seed((seed * 100_003 + rank) % 2**32)
-    random.seed(seed * 100_003 + rank)
+def seed_everything(seed: int, rank: int, step: int = 0) -> None:
+    """Seed torch, numpy and python, each rank and start differently: dropout must not repeat across ranks."""
+    number = seed * 100_003 + rank + step * 1_000_000_007
+    torch.manual_seed(number)
+    np.random.seed(number % 2**32)
+    random.seed(number)
 
 
 def random_state() -> dict[str, Any]:

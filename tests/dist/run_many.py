@@ -1,6 +1,6 @@
 """Runs many stages in one launch, because a launch costs seconds and a tiny stage does not.
 
-torchrun ... tests/dist/run_many.py JOBS.json, a list of {config, stage, overrides}.
+torchrun ... tests/dist/run_many.py JOBS.json, a list of {config, stage, overrides} and, where it is not "never", resume.
 """
 
 import json
@@ -14,5 +14,6 @@ from lingualift_ds.train.stages import find_stage
 if __name__ == "__main__":
     for job in json.load(open(sys.argv[1])):
         print("job", job, flush=True)
-        run_stage(load_config(job["config"], job["overrides"]), find_stage(str(job["stage"])), "never", job["config"])
+        config, stage = load_config(job["config"], job["overrides"]), find_stage(str(job["stage"]))
+        run_stage(config, stage, job.get("resume", "never"), job["config"])
     end_process(0)

@@ -137,6 +137,11 @@ def test_ds_config_is_filled_from_the_run_config(tmp_path):
         ({"train_batch_size": 32}, "train_batch_size: does not belong here; set batch.samples"),
         ({"bf16": {"enabled": False}}, "bf16.enabled is False, but the run config says True"),
         ({"optimizer": {"type": "Adam"}}, "optimizer: does not belong here"),
+        ({"checkpoint": {"load_universal": True}}, "checkpoint: does not belong here; set `checkpoint` of the stage"),
+        (
+            {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme"}}},
+            "offload_optimizer.device: nvme: that state would be in no checkpoint; allowed: none, cpu",
+        ),
         ({"zero_optimization": {"stage": 3, "reduce_bucket_size": "auto"}}, "reduce_bucket_size: .auto. has nothing"),
         ({"zero_optimization": {"stage": 4}}, "must be 0, 1, 2 or 3"),
         ({"zero_optimization": {"zero_quantized_nontrainable_weights": True}}, "in fp16 alone"),

@@ -1,0 +1,74 @@
+"""The probe: a few samples whose loss is stored with a checkpoint, and must come out again when it is loaded.
+
+Hashes show that the files are the ones that were written; the probe shows that what was made of them, with the frozen
+parts from their sources, is the model that was saved.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lingualift_ds import dist
+from lingualift_ds.data.collate import BatchLayout, collate
+from lingualift_ds.data.tokenize import Sample
+from lingualift_ds.engine.step import Engine
+from lingualift_ds.errors import CheckpointError
+
+FILE = "probe.json"
+_SAMPLES = 4
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
+"""Of the mean loss, relative. The same kernels give the same bits; others (another GPU, other attention) add up in
+another order: 1e-4 in fp32. In bf16 each layer rounds to 2^-8, which the mean over the targets halves or better."""
+
+
+class Probe:
+    """Samples that every rank reads alike, so that their loss does not depend on the number of ranks."""
+
+    def __init__(self, samples: Iterable[Sample], layout: BatchLayout, tokens: int):
+        """`samples` are taken from the front, as long as they fit a micro-batch of `tokens`; one at least."""
+        self.layout, self.samples, total = layout, [], 0
+        for sample in samples:
+            total += max(sample.llm_length, len(sample.encoder_ids))
+            if self.samples and (total > tokens or len(self.samples) == _SAMPLES):
+                break
+            self.samples.append(sample)
+
+    def loss(self, engine: Engine) -> float:
+        """Mean loss per target token, in nats, of the model as it is. A collective under ZeRO-3."""
+        engine.train(False)
+        with torch.no_grad():
+            loss = float(engine.forward(collate(self.samples, self.layout)))
+        engine.train(True)
+        return loss / sum(len(s.target_ids) for s in self.samples)
+
+    def to_bytes(self) -> bytes:
+        """As JSON: what a checkpoint stores."""
+        rows = [
+            {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(sample).items()}
+            for sample in self.samples
+        ]
+        return json.dumps(rows).encode()
+
+    def read(self, path: Path) -> "Probe":
+        """The probe of a checkpoint whose hashes were verified, laid out as this one is."""
+        rows = json.loads((path / FILE).read_text(encoding="utf-8"))
+        samples = [
+            Sample(**{k: np.array(v, np.int32) if isinstance(v, list) else v for k, v in r.items()}) for r in rows
+        ]
+        probe = Probe([], self.layout, 0)
+        probe.samples = samples
+        return probe
+
+    def check(self, engine: Engine, expected: float, where: Path) -> None:
+        """Raise CheckpointError, on all ranks, where the model that was loaded is not the one that was saved."""
+        tolerance = TOLERANCE[next(engine.module.llm.parameters()).dtype]
+        losses = dist.gather(self.loss(engine))
+        for rank, found in enumerate(losses):
+            if not abs(found - expected) <= tolerance * abs(expected):
+                raise CheckpointError(
+                    f"{where}: the loss of its probe was {expected:.6g} when it was saved, and is {found:.6g} on rank "
+                    f"{rank} (allowed: {tolerance:g} of it): what was loaded is not the model that was saved"
+                )
