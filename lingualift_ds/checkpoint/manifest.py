@@ -63,7 +63,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"{folder}: has no {NAME}: it was not written to its end") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is damaged: {error.__class__.__name__} {error}") from None
+        kind = "" if isinstance(error, (ValueError, OSError)) else f"{error.__class__.__name__} "
+        raise CheckpointError(f"{path}: is damaged: {kind}{error}") from None
     if found != FORMAT:
         raise CheckpointError(f"{path}: is of format {found}; this version reads format {FORMAT}")
     if manifest.get("seal") != sealed(manifest)["seal"]:

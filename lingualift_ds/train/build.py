@@ -258,8 +258,8 @@ def artefact_config(config: Config, sources: Sources) -> dict[str, Any]:
         return {
             "name": name,
             "width": source.hidden_size,
-            "tokenizer": tokenizer_digest(tokenizer),
             "fingerprint": source_fingerprint(name, commit, Path(config.run.cache)),
+            "tokenizer": tokenizer_digest(tokenizer),
         }
 
     encoder = sources.encoder_config and identity(model.encoder, sources.encoder_config, sources.encoder_tokenizer)

@@ -93,6 +93,27 @@ def cut_short(work: Path) -> None:
     (work / "done/stage1/COMPLETE").unlink()
 
 
+def cut_short_on(other: str):
+    """The same, with a bit flipped in a file under it."""
+
+    def spoil(work: Path) -> None:
+        cut_short(work)
+        path = next(work.glob(other))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
+
+    return spoil
+
+
+def another_tokenizer(work: Path) -> None:
+    """The encoder's files are the same, and its tokenizer makes other tokens of a text."""
+    path = work / "encoder/tokenizer.json"
+    values = json.loads(path.read_text())
+    values["normalizer"] = None
+    path.write_text(json.dumps(values))
+
+
 def pretend_stage2(work: Path) -> None:
     config = load_config(work / "recipe-zero3.yaml", [f"run.output={work}/done"])
     (work / "done/stage2").mkdir()
@@ -176,7 +197,7 @@ TABLE = {
     "training text changed under a checkpoint": (
         lambda w: (cut_short(w), retouch(w / "stage1.jsonl")),
         ["run.output={w}/done", "stage1.steps=1"],
-        r"step-000001: its data is no longer what it was",
+        r"step-000001: its data \(.*/stage1\.jsonl\) is no longer what it was",
     ),
     "finished stage without its artefact": (
         lambda w: shutil.rmtree(w / "done/stage1/artefact"),
@@ -210,12 +231,12 @@ TABLE = {
     "data changed under a checkpoint": (
         lambda w: (cut_short(w), tiny.write_rows(w / "stage1.jsonl", 39, language="sw")),
         ["run.output={w}/done", "stage1.steps=1"],
-        r"step-000001: its data is no longer what it was",
+        r"step-000001: its data \(.*/stage1\.jsonl\) is no longer what it was",
     ),
     "encoder changed under a checkpoint": (
         lambda w: (cut_short(w), tiny.save_encoder(w / "encoder", seed=9)),
         ["run.output={w}/done", "stage1.steps=1"],
-        r"step-000001: its encoder is no longer what it was",
+        r"step-000001: its encoder \(.*/encoder\) is no longer what it was",
     ),
     "damaged only checkpoint": (
         lambda w: (cut_short(w), next((w / "done/stage1/checkpoints").glob("step-*/*optim*")).write_bytes(b"x")),
@@ -254,6 +275,26 @@ TABLE = {
         NOTHING,
         ["run.output={w}/done", "stage1.steps=1", "stage1.optimizer.lr=5"],
         r"holds a run of another config \(stage1.optimizer.lr was 0.001, is 5.0",
+    ),
+    "named checkpoint is damaged": (
+        cut_short_on("done/stage1/checkpoints/step-000001/probe.json"),
+        ["run.output={w}/done", "stage1.steps=1", "--resume-step", "1"],
+        r"--resume-step 1: .*probe\.json: its SHA-256 is not the one in manifest\.json",
+    ),
+    "named checkpoint is not there": (
+        cut_short,
+        ["run.output={w}/done", "stage1.steps=1", "--resume-step", "7"],
+        "--resume-step 7: .*checkpoints holds no such step; there are: 1",
+    ),
+    "checkpoint as artefact": (
+        NOTHING,
+        ["--stage", "2", "stage2.start_from={w}/done/stage1/checkpoints/step-000001"],
+        "step-000001: holds a checkpoint, not an artefact; export makes one of it",
+    ),
+    "artefact of another tokenizer": (
+        another_tokenizer,
+        ["--stage", "2", "run.output={w}/done"],
+        "was made with another encoder: tokenizer",
     ),
     "run folder not empty": (foreign_folder, [], r"is not empty and holds no run \(thesis.docx\)"),
     "never over a run": (NOTHING, ["run.output={w}/done", "--resume", "never"], "not empty and --resume is never"),

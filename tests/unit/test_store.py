@@ -51,7 +51,8 @@ def test_newest_is_found_with_its_manifest(store):
 
 
 @pytest.mark.parametrize(
-    "damage", ["flip", "cut", "missing", "no manifest", "half manifest", "list", "escape", "format", "a digit", "not renamed"]
+    "damage",
+    ["flip", "cut", "missing", "no manifest", "half manifest", "list", "escape", "format", "a digit", "not renamed"],
 )
 def test_damaged_checkpoint_is_named_and_passed_over(store, damage, caplog):
     path = store.folder / "step-000020"
