@@ -4,6 +4,7 @@ Hashes show that the files are the ones that were written; the probe shows that 
 parts from their sources, is the model that was saved.
 """
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ from lingualift_ds.engine.step import Engine
 from lingualift_ds.errors import CheckpointError
 
 FILE = "probe.json"
-_SAMPLES = 4
+_SAMPLES, _AMONG = 2, 64
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 """Of the mean loss, relative. The same kernels give the same bits; others (another GPU, other attention) add up in
 another order: 1e-4 in fp32. In bf16 each layer rounds to 2^-8, which the mean over the targets halves or better."""
@@ -28,13 +29,11 @@ class Probe:
     """Samples that every rank reads alike, so that their loss does not depend on the number of ranks."""
 
     def __init__(self, samples: Iterable[Sample], layout: BatchLayout, tokens: int):
-        """`samples` are taken from the front, as long as they fit a micro-batch of `tokens`; one at least."""
-        self.layout, self.samples, total = layout, [], 0
-        for sample in samples:
-            total += max(sample.llm_length, len(sample.encoder_ids))
-            if self.samples and (total > tokens or len(self.samples) == _SAMPLES):
-                break
-            self.samples.append(sample)
+        """Of `samples` the shortest of those in front, because every save waits for their loss; as many as fit a
+        micro-batch of `tokens`, one at least."""
+        self.layout = layout
+        shortest = sorted(itertools.islice(samples, _AMONG), key=_length)[:_SAMPLES]
+        self.samples = [s for n, s in enumerate(shortest) if n == 0 or sum(map(_length, shortest[: n + 1])) <= tokens]
 
     def loss(self, engine: Engine) -> float:
         """Mean loss per target token, in nats, of the model as it is. A collective under ZeRO-3."""
@@ -72,3 +71,7 @@ class Probe:
                     f"{where}: the loss of its probe was {expected:.6g} when it was saved, and is {found:.6g} on rank "
                     f"{rank} (allowed: {tolerance:g} of it): what was loaded is not the model that was saved"
                 )
+
+
+def _length(sample: Sample) -> int:
+    return max(sample.llm_length, len(sample.encoder_ids))
