@@ -11,6 +11,9 @@ from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchChe
 from torch import Tensor, nn
 
 from lingualift_ds import dist
+from lingualift_ds.log import get_logger
+
+logger = get_logger(__name__)
 
 
 class Engine:
@@ -23,6 +26,7 @@ class Engine:
         self._engine, self.zero = engine, zero
         self._plain_norm: Tensor | None = None
         self._last = True
+        self._monitor_failed = False
 
     @property
     def module(self) -> nn.Module:
@@ -126,9 +130,15 @@ class Engine:
         return self._engine.optimizer.param_groups
 
     def monitor(self, values: dict[str, float], step: int) -> None:
-        """Send numbers to the monitors of the DeepSpeed config (TensorBoard, CSV, W&B)."""
+        """Send numbers to the monitors of the DeepSpeed config (TensorBoard, CSV, W&B). What the file system refuses
+        is left out: the other ranks are not to wait for this one in vain."""
         if self._engine.monitor.enabled and dist.read_place().is_main:
-            self._engine.monitor.write_events([(f"train/{k}", v, step) for k, v in values.items()])
+            try:
+                self._engine.monitor.write_events([(f"train/{k}", v, step) for k, v in values.items()])
+            except OSError as error:
+                if not self._monitor_failed:
+                    logger.warning("monitors: cannot be written: %s", error)
+                self._monitor_failed = True
 
     def close(self) -> None:
         """Let go of DeepSpeed's hooks and buffers."""
