@@ -109,13 +109,16 @@ def export(output: Path, stage: int) -> dict[str, float]:
     started = time.monotonic()
     environment = dict(os.environ) | {"PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu"}
     with target.with_suffix(".log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        code, said = os.waitstatus_to_exitcode(status), target.with_suffix(".log").read_text()
-        raise SystemExit(f"{output}: the export ended with {code}:\n{said[-3000:]}")
+        process, peak = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log), 0
+        # Not from getrusage: its peak begins with the process that this one was forked from.
+        while process.poll() is None:
+            peak = max(peak, high_water(Path("/proc") / str(process.pid)))
+            time.sleep(0.01)
+    if process.returncode:
+        said = target.with_suffix(".log").read_text()
+        raise SystemExit(f"{output}: the export ended with {process.returncode}:\n{said[-3000:]}")
     written = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    return {"seconds": time.monotonic() - started, "bytes": written, "peak_bytes": usage.ru_maxrss * 1024}
+    return {"seconds": time.monotonic() - started, "bytes": written, "peak_bytes": peak}
 
 
 def write_recipes(folder: Path) -> dict[int, Path]:
@@ -174,11 +177,16 @@ class Meter:
             self._read()
 
     def _read(self) -> None:
-        for rank in self._ranks:
-            with contextlib.suppress(OSError):
-                lines = (rank / "status").read_text().splitlines()
-                peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
-                self._peak = max([self._peak, *peaks])
+        self._peak = max([self._peak, *map(high_water, self._ranks)])
+
+
+def high_water(process: Path) -> int:
+    """Peak of a process's resident memory, in bytes; 0 where it is gone. `process` is its folder in /proc."""
+    with contextlib.suppress(OSError):
+        for line in (process / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 HEAD = (

@@ -5,6 +5,7 @@ SLURM_PROCID and SLURM_NTASKS, mpirun OMPI_COMM_WORLD_RANK; plain python is one 
 """
 
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,6 +156,14 @@ def _master_address() -> str:
     return head + rest.split("]")[0].split(",")[0].split("-")[0]
 
 
+def _sendable(error: Exception) -> Exception:
+    """The error, or what it says where it cannot be pickled."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def on_main(make: Callable[[], Any], at_length: bool = False) -> Any:
     """Run on rank 0 alone and give its result to all ranks; what fails on rank 0 is raised on all of them.
 
@@ -167,7 +176,7 @@ def on_main(make: Callable[[], Any], at_length: bool = False) -> Any:
         try:
             box.append((make(), None))
         except Exception as error:  # whatever it is, the others must not wait for it in vain
-            box.append((None, error))
+            box.append((None, _sendable(error)))
 
     if read_place().is_main:
         worker = threading.Thread(target=work)

@@ -101,45 +101,59 @@ class MetricsWriter:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._held: list[str] = []
+        self._said = False
 
     def truncate_after(self, step: int) -> None:
-        """Keep only the lines with `step` <= the given one; written aside and renamed."""
+        """Keep only the lines with `step` <= the given one; written aside and renamed. Raises OSError."""
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
-            except (json.JSONDecodeError, KeyError):
+            except (ValueError, KeyError, TypeError):
                 continue  # the half line of a killed process: its step is after the checkpoint
         aside = self.path.with_suffix(".tmp")
-        aside.write_text("".join(kept), encoding="utf-8")
+        with aside.open("w", encoding="utf-8") as file:
+            file.write("".join(kept))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(aside, self.path)
 
     def write(self, record: dict) -> None:
         """Append one record. What the file system refuses is kept and written with the next one."""
         self._held.append(json.dumps(record) + "\n")
-        whole = self.path.stat().st_size if self.path.exists() else 0
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(self._held))
-            self._held.clear()
-        except OSError as error:
-            if len(self._held) == 1:
-                get_logger().warning("%s: cannot be written: %s; its lines are kept", self.path, error.strerror)
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, whole)  # no half line
+        self._flush()
 
     def sync(self) -> None:
         """Force what was written to disk, where it can be."""
+        self._flush()
         with contextlib.suppress(OSError), self.path.open("rb") as file:
             os.fsync(file.fileno())
+
+    def _flush(self) -> None:
+        whole = None
+        try:
+            with self.path.open("ab") as file:
+                whole = file.tell()
+                if self._held:
+                    file.write("".join(self._held).encode())
+            self._held.clear()
+            self._said = False
+        except OSError as error:
+            if not self._said:
+                get_logger().warning("%s: cannot be written: %s; its lines are kept", self.path, error.strerror)
+            self._said = True
+            if whole is not None:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path, whole)  # no half line
 
     def steps(self) -> list[int]:
         """The steps that have a whole line, in the order of the lines."""
         found = []
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
+        for line in text.splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 found.append(json.loads(line)["step"])
         return found

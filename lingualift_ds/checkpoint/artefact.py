@@ -55,20 +55,24 @@ def write_artefact(folder: Path, tensors: Iterable[tuple[str, Tensor]], gathered
     writer = TensorWriter(aside, {name: TensorSpec.of(tensor) for name, tensor in tensors}, contents.stem)
     dist.on_main(lambda: writable(aside, lambda: _fresh_folder(aside)))
     # What fails on rank 0 is kept until all ranks have gone through all tensors: gathering is collective.
-    failure: CheckpointError | None = None
+    failure: Exception | None = None
     for name, tensor in tensors:
         with gathered([tensor]):
             if dist.read_place().is_main and failure is None:
                 try:
                     writable(aside, lambda name=name, tensor=tensor: writer.write(name, tensor))
-                except CheckpointError as error:
+                except Exception as error:
                     failure = error
 
     def publish() -> None:
-        if failure is not None:
-            raise failure
-        writer.finish()
-        _publish(aside, folder, contents)
+        try:
+            if failure is not None:
+                raise failure
+            writer.finish()
+            _publish(aside, folder, contents)
+        finally:
+            writer.close()
+            shutil.rmtree(aside, ignore_errors=True)
 
     dist.on_main(lambda: writable(aside, publish))
 

@@ -38,14 +38,16 @@ def _convert(path: Path, saved_on: int, world_size: int) -> None:
         if verify(final)["from"] == source:
             logger.info("%s was converted for another number of ranks already", path.name)
             return
-    except CheckpointError:
+    except (CheckpointError, OSError):
         pass
     logger.info("%s was saved on %d ranks, this run has %d: converting it", path.name, saved_on, world_size)
-    aside = final.with_name(f".{final.name}.tmp")
+    # A tool whose starter was killed may still be at work in the folder of that name.
+    aside = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     try:
         writable(aside, lambda: _clear(aside, final))
         _run_tool(path, aside)
-        files = {str(p.relative_to(aside)): file_entry(p) for p in sorted(aside.rglob("*")) if p.is_file()}
+        made = [p for p in sorted(aside.rglob("*")) if p.is_file()]
+        files = writable(aside, lambda: {str(p.relative_to(aside)): file_entry(p) for p in made})
         writable(aside, lambda: write_manifest(aside, "universal", files, {"from": source}))
         writable(aside, lambda: os.rename(aside, final))
     finally:
@@ -72,4 +74,8 @@ def _run_tool(path: Path, output: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CheckpointError(f"{path}: cannot be converted for another number of ranks: {last[:300]}")
+        free = shutil.disk_usage(output.parent).free
+        raise CheckpointError(
+            f"{path}: cannot be converted for another number of ranks: {last[:300]} "
+            f"({free / 1e9:.1f} GB are free there, it takes about {2 * size / 1e9:.1f} GB)"
+        )

@@ -3,6 +3,7 @@
 A folder without a valid manifest does not exist for any loader.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -137,6 +138,9 @@ def sync_folder(folder: Path) -> None:
         return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some cannot, and need not
+            raise
     finally:
         os.close(descriptor)
 

@@ -46,18 +46,19 @@ def find_checkpoint(folder: Path, step: int | None = None) -> tuple[Path, dict[s
     if step is not None and step not in map(step_of, paths):
         there = ", ".join(str(step_of(p)) for p in paths) or "none"
         raise CheckpointError(f"--resume-step {step}: {folder} holds no such step; there are: {there}")
-    damaged = []
+    damaged, main = [], dist.read_place().is_main
     for path in reversed([p for p in paths if step in (None, step_of(p))]):
         problem = _verify_together(path)
         if problem is None:
-            if damaged:
+            if damaged and main:
                 lost = step_of(damaged[0]) - step_of(path)
                 logger.warning("going on from step %d instead: %d steps are trained again", step_of(path), lost)
             return path, dist.on_main(lambda path=path: read_manifest(path))
         if step is not None:
             raise CheckpointError(f"--resume-step {step}: {problem}")
         damaged.append(path)
-        logger.warning("checkpoint %s cannot be used: %s", path.name, problem)
+        if main:
+            logger.warning("checkpoint %s cannot be used: %s", path.name, problem)
     raise CheckpointError(f"{folder}: holds no whole checkpoint; the reasons are above")
 
 
@@ -68,11 +69,18 @@ def _verify_together(path: Path) -> str | None:
     except CheckpointError as error:
         return str(error)
     place, problem = dist.read_place(), None
+    unreadable = None
     try:
         verify_files(path, entries[place.rank :: place.world_size])
-    except (CheckpointError, OSError) as error:
+    except CheckpointError as error:
         problem = str(error)
-    return next((p for p in dist.gather(problem) if p), None)
+    except OSError as error:  # not damage: another day it may be read
+        unreadable = f"{error.filename or path}: rank {place.rank} cannot read it: {error.strerror or error}"
+    found = dist.gather((problem, unreadable))
+    for _, said in found:
+        if said:
+            raise CheckpointError(said)
+    return next((p for p, _ in found if p), None)
 
 
 def check_fits(path: Path, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -122,6 +130,8 @@ class CheckpointStore:
         self.folder, self.settings = folder, settings
         self.resumed_from: str | None = None
         self._writer: FileWriter | None = None
+        self.background = False
+        """Whether the save that has begun is written while training goes on."""
         self._step, self._facts, self._said = 0, {}, None
 
     @property
@@ -143,9 +153,10 @@ class CheckpointStore:
         background = self.settings.background != "off"
         if self.settings.background == "auto":
             shortage = room_for_copies(files)
-            if shortage and shortage != self._said:
+            if shortage and shortage != self._said and dist.read_place().is_main:
                 logger.warning("checkpoints are written while training waits: %s", shortage)
             background, self._said = shortage is None, shortage
+        self.background = background
         self._writer = FileWriter(self._aside, files, background)
 
     def publish(self) -> Saved:
@@ -160,11 +171,9 @@ class CheckpointStore:
         size, seconds = sum(e["size"] for e in files.values()), max(r.seconds for r in results)
         return Saved(self._step, final, error, size, seconds)
 
-    def sweep(self) -> None:
-        """Remove what killed processes left behind, and set aside what lies after the step this run goes on from."""
+    def set_later_ones_aside(self) -> None:
+        """Rename what lies after the step this run goes on from, so that no loader finds it. Raises OSError."""
         start = step_of(self.folder / self.resumed_from) if self.resumed_from else 0
-        for left in [*self.folder.glob(".step-*"), *self.folder.glob(f"{CONVERTED}/.step-*")]:
-            shutil.rmtree(left, ignore_errors=True)
         for path in checkpoints(self.folder):
             if step_of(path) > start:
                 logger.warning("%s lies after step %d: renamed to %s", path, start, _set_aside(path).name)
@@ -184,9 +193,12 @@ class CheckpointStore:
                 raise CheckpointError("; ".join(errors[:3]))
             self._check_shared(files)
             writable(self._aside, lambda: self._move(files))
-        except CheckpointError as error:
+        except Exception as error:  # whatever it is costs this checkpoint, not the run
+            if not self._aside.exists() and _is_whole(self._final):
+                logger.warning("%s is in place, but: %s", self._final.name, error)
+                return None
             shutil.rmtree(self._aside, ignore_errors=True)
-            return str(error)
+            return str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
         try:
             self._point()
             self._rotate()
@@ -222,14 +234,21 @@ class CheckpointStore:
             if path.name != self.resumed_from and not (every and step_of(path) % every == 0):
                 # Renamed first: a checkpoint that is half removed must not be found.
                 going = path.with_name(f".{path.name}.old")
+                shutil.rmtree(going, ignore_errors=True)
                 os.rename(path, going)
                 shutil.rmtree(going)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left behind in a checkpoints folder."""
+    for left in [*folder.glob(".step-*"), *folder.glob(f"{CONVERTED}/.step-*")]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_whole(path: Path) -> bool:
     try:
         verify(path, hashes=False)
-    except CheckpointError:
+    except (CheckpointError, OSError):
         return False
     return True
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from torch import Tensor
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.manifest import file_entry, sync_folder
+from lingualift_ds.log import get_logger
+
+logger = get_logger(__name__)
 
 _ROOM = 0.8
 """Share of the free host memory that copies may take."""
@@ -39,28 +42,30 @@ class FileWriter:
 
     def __init__(self, folder: Path, files: Mapping[str, Any], background: bool):
         self._folder, self._result = folder, Written()
-        try:
-            files = {name: host_copy(value) if background else value for name, value in files.items()}
-        except Exception as error:  # not enough memory after all
-            files, self._result = {}, Written(error=f"{error.__class__.__name__}: {error}")
-        self._thread = threading.Thread(target=self._write, args=(files,), name="checkpoint", daemon=True)
-        self._thread.start()
-        if not background:
-            self._thread.join()
+        self._thread: threading.Thread | None = None
+        if background:
+            try:
+                copies = {name: host_copy(value) for name, value in files.items()}
+                thread = threading.Thread(target=self._write, args=(copies,), name="checkpoint", daemon=True)
+                thread.start()
+                self._thread = thread
+                return
+            except Exception as error:  # not enough memory after all, or no more threads
+                logger.warning("this checkpoint is written while training waits: %s: %s", type(error).__name__, error)
+        self._write(dict(files))
 
     def done(self) -> bool:
         """Whether nothing is left to write."""
-        return not self._thread.is_alive()
+        return self._thread is None or not self._thread.is_alive()
 
     def result(self) -> Written:
         """What came of it; waits for the end."""
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         return self._result
 
     def _write(self, files: dict[str, Any]) -> None:
         started, entries = time.monotonic(), {}
-        if self._result.error:
-            return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             while files:  # each is let go of once it is written
@@ -116,17 +121,32 @@ def room_for_copies(files: Mapping[str, Any]) -> str | None:
 
 
 def free_host_memory() -> int:
-    """Bytes that this process's host, or the control group it is in, can still give (Linux; elsewhere a guess)."""
+    """Bytes that this process's host, or a control group it is in, can still give (Linux; elsewhere a guess)."""
     free = []
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
             free.append(int(line.split()[1]) * 1024)
-    group = "/sys/fs/cgroup/memory."
-    limit, used = _lines(group + "max"), _lines(group + "current")
-    if limit and used and limit[0].isdigit():
-        cached = [int(line.split()[1]) for line in _lines(group + "stat") if line.startswith("inactive_file ")]
-        free.append(int(limit[0]) - int(used[0]) + sum(cached))
+    for group, limit, used, cached in _memory_groups():
+        told, taken = _lines(f"{group}/{limit}"), _lines(f"{group}/{used}")
+        if told and taken and told[0].isdigit():
+            files = [int(line.split()[1]) for line in _lines(f"{group}/memory.stat") if line.startswith(cached)]
+            free.append(int(told[0]) - int(taken[0]) + sum(files))
     return min(free, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+
+
+def _memory_groups() -> Iterator[tuple[str, str, str, str]]:
+    """This process's control groups and those around them, with the names of their files (version 2, then 1)."""
+    for line in _lines("/proc/self/cgroup"):
+        _, kinds, at = line.split(":", 2)
+        if not kinds:
+            base, names = "/sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file ")
+        elif "memory" in kinds.split(","):
+            base = "/sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
+        else:
+            continue
+        for folder in (Path(at), *Path(at).parents):
+            yield (f"{base}{folder}".rstrip("/"), *names)
 
 
 def _lines(path: str) -> list[str]:

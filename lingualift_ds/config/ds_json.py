@@ -69,6 +69,10 @@ def build_ds_config(
             f"{path}: zero_optimization.offload_optimizer.device: nvme: that state would be in no checkpoint; "
             "allowed: none, cpu"
         )
+    elsewhere = [f"zero_optimization.offload_optimizer.{k}" for k in ("ratio", "super_offload")]
+    for key in (*elsewhere, "zero_optimization.zenflow"):
+        if _get(given, key) not in (None, False, 1, 1.0):
+            problems.append(f"{path}: {key}: part of the optimizer's state would be in no checkpoint; remove it")
     sections = ("zero_optimization", "bf16", "fp16", "data_types")
     wrong = [
         f"{path}: {k} is {given[k]!r}, must be an object" for k in sections if not isinstance(given.get(k, {}), dict)

@@ -130,12 +130,12 @@ class Engine:
         return self._engine.optimizer.param_groups
 
     def monitor(self, values: dict[str, float], step: int) -> None:
-        """Send numbers to the monitors of the DeepSpeed config (TensorBoard, CSV, W&B). What the file system refuses
-        is left out: the other ranks are not to wait for this one in vain."""
+        """Send numbers to the monitors of the DeepSpeed config (TensorBoard, CSV, W&B). Where one fails they are
+        left out: the other ranks are not to wait for this one in vain."""
         if self._engine.monitor.enabled and dist.read_place().is_main:
             try:
                 self._engine.monitor.write_events([(f"train/{k}", v, step) for k, v in values.items()])
-            except OSError as error:
+            except Exception as error:  # each monitor has errors of its own
                 if not self._monitor_failed:
                     logger.warning("monitors: cannot be written: %s", error)
                 self._monitor_failed = True

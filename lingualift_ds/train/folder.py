@@ -1,6 +1,7 @@
 """The folder of one stage, and the decision whether to start, to go on, or to leave it alone."""
 
 import fcntl
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -11,9 +12,13 @@ from lingualift_ds.checkpoint.manifest import write_json
 from lingualift_ds.config.load import dump_config, to_dict
 from lingualift_ds.config.schema import Config
 from lingualift_ds.errors import CheckpointError
+from lingualift_ds.log import get_logger
 from lingualift_ds.train.stages import Stage
 
+logger = get_logger(__name__)
+
 RESUME = ("auto", "must", "never")
+_LOCK, _CONFIG_ASIDE = ".lock", "config.tmp"
 _claims: list[IO] = []
 _MAY_DIFFER = (
     "run.output",
@@ -96,7 +101,7 @@ def decide(
         resume = "must"
     if path.exists() and not path.is_dir():
         raise CheckpointError(f"{path}: is a file; run.output must be a folder")
-    there = sorted(p.name for p in path.iterdir() if p.name != ".lock") if path.is_dir() else []
+    there = sorted(p.name for p in path.iterdir() if p.name not in (_LOCK, _CONFIG_ASIDE)) if path.is_dir() else []
     if not there:
         if resume == "must":
             raise CheckpointError(f"--resume must: no checkpoint to resume from; looked in {folder.checkpoints}")
@@ -123,24 +128,37 @@ def decide(
     return "fresh"
 
 
-def open_folder(folder: StageFolder, config: Config) -> None:
-    """Make the folder, claim it for this process until it ends, and write the resolved config.
+def claim_folder(folder: StageFolder) -> None:
+    """Make the folder, and claim it for this process until it ends.
 
     Raises CheckpointError where it cannot be written, or where another run is at work in it.
     """
     try:
-        folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        claim = (folder.path / ".lock").open("w")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        claim = (folder.path / _LOCK).open("w")
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CheckpointError(
                 f"{folder.path}: another run is training here; wait for it, or set run.output to another folder"
             ) from None
+        except OSError as error:
+            logger.warning("%s: has no file locks (%s): let one run at a time be at work there", folder.path, error)
         _claims.append(claim)  # held open: the system lets go of it when the process ends, however it ends
-        aside = folder.config.with_suffix(".tmp")
-        aside.write_text(dump_config(config), encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{folder.path}: the run folder cannot be written: {error.strerror}") from None
+
+
+def write_config(folder: StageFolder, config: Config) -> None:
+    """Write the resolved config, and make room for checkpoints. Raises CheckpointError."""
+    try:
+        aside = folder.path / _CONFIG_ASIDE
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(dump_config(config))
+            file.flush()
+            os.fsync(file.fileno())
         aside.replace(folder.config)
+        folder.checkpoints.mkdir(exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"{folder.path}: the run folder cannot be written: {error.strerror}") from None
 
@@ -155,6 +173,8 @@ def _check_same_config(folder: StageFolder, config: Config, stage: Stage, may_di
         before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{folder.config}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(before, dict):
+        raise CheckpointError(f"{folder.config}: is empty or damaged; restore it, or set run.output to another folder")
     may_differ = tuple(key.format(stage=stage.folder) for key in may_differ)
     old, new = _flat(before), _flat(to_dict(config))
     differing = [

@@ -43,6 +43,8 @@ class Run:
     trace: StepTrace | None = None
     pauses: dict[str, float] = field(default_factory=dict)
     """Seconds that a checkpoint took since the last step that reported any."""
+    waited: float = 0.0
+    """Seconds that training waited for the last checkpoint."""
     written: bool = False
     """Whether all ranks have written the checkpoint that was begun."""
     choices: dict[str, str] = field(default_factory=dict)
@@ -52,19 +54,17 @@ class Run:
 def fit(run: Run) -> None:
     """Train to `total_steps`; every line of metrics.jsonl is one step. Collective. Raises TrainingError."""
     run.engine.train()
-    frozen = FrozenWeights(run.engine)
     try:
-        _steps(run)
+        _steps(run, FrozenWeights(run.engine))
     finally:
         run.loader.close()
         if isinstance(sys.exception(), TrainingError | None):  # all ranks are here, with the same error or none
             publish(run)
     if run.trace:
         run.trace.close()
-    frozen.check()
 
 
-def _steps(run: Run) -> None:
+def _steps(run: Run, frozen: FrozenWeights) -> None:
     audit, work = GradientAudit(run.engine.module), step_work(run.engine.module)
     with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
@@ -76,6 +76,8 @@ def _steps(run: Run) -> None:
                 record["heldout_loss"] = run.heldout.losses(run.engine)
             write_record(run, record)
             progress.advance(1, note(record))
+            if run.progressed.step == run.total_steps:
+                frozen.check()  # before the last checkpoint: a run that fails here must not be found complete
             if _due(run, run.settings.checkpoint.every):
                 save(run)
             elif run.written:
@@ -172,7 +174,7 @@ def save(run: Run) -> None:
     Collective."""
     started = time.monotonic()
     if run.store.saving:
-        if not run.written:
+        if not run.written and dist.read_place().is_main:
             logger.warning("the checkpoint of step %d is still being written: waiting for it", run.store.saving)
         publish(run)
     files = run.engine.shards() | {f"rank-{dist.read_place().rank:05d}.json": json.dumps(random_state()).encode()}
@@ -186,8 +188,9 @@ def save(run: Run) -> None:
         "probe": {"loss": run.probe.loss(run.engine)},
     }
     run.store.begin(progressed.step, files, facts)
-    _count(run, "pause", started)
-    if progressed.step == run.total_steps:
+    run.waited = 0.0
+    _count(run, started)
+    if progressed.step == run.total_steps or not run.store.background:
         publish(run)
 
 
@@ -200,11 +203,11 @@ def publish(run: Run) -> Saved | None:
     if dist.read_place().is_main:
         run.metrics.sync()
     saved = run.store.publish()
-    _count(run, "pause", started)
+    _count(run, started)
     run.pauses["checkpoint_write_seconds"] = saved.write_seconds
     if saved.path:
         size, wrote = saved.bytes / 1e6, duration(saved.write_seconds)
-        logger.info("saved %s: %.1f MB in %s, training waited %.2f s", saved.path, size, wrote, run.pauses["pause"])
+        logger.info("saved %s: %.1f MB in %s, training waited %.2f s", saved.path, size, wrote, run.waited)
     elif dist.read_place().is_main:
         every = run.settings.checkpoint.every
         again = (saved.step // every + 1) * every if every else run.total_steps
@@ -217,8 +220,11 @@ def publish(run: Run) -> Saved | None:
     return saved
 
 
-def _count(run: Run, what: str, started: float) -> None:
-    run.pauses[what] = run.pauses.get(what, 0.0) + time.monotonic() - started
+def _count(run: Run, started: float) -> None:
+    """Count what the training waited since `started`: for the next step's record, and for this checkpoint's line."""
+    seconds = time.monotonic() - started
+    run.waited += seconds
+    run.pauses["pause"] = run.pauses.get("pause", 0.0) + seconds
 
 
 def _due(run: Run, every: int) -> bool:

@@ -66,7 +66,7 @@ class Probe:
         tolerance = TOLERANCE[next(engine.module.llm.parameters()).dtype]
         losses = dist.gather(self.loss(engine))
         for rank, found in enumerate(losses):
-            if not abs(found - expected) <= tolerance * abs(expected):
+            if not abs(found - expected) <= tolerance * max(abs(expected), 1.0):
                 raise CheckpointError(
                     f"{where}: the loss of its probe was {expected:.6g} when it was saved, and is {found:.6g} on rank "
                     f"{rank} (allowed: {tolerance:g} of it): what was loaded is not the model that was saved"

@@ -7,6 +7,7 @@ from typing import Any
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.elastic import folder_for
+from lingualift_ds.checkpoint.manifest import writable
 from lingualift_ds.checkpoint.store import check_fits, find_checkpoint
 from lingualift_ds.log import get_logger
 from lingualift_ds.train.folder import StageFolder
@@ -37,27 +38,14 @@ def find_start(folder: StageFolder, step: int | None, identity: dict[str, Any]) 
     return Start(path, manifest, shards, universal)
 
 
-def go_on(run: Run, start: Start, seed: int) -> None:
-    """Load weights, optimizer, schedule, random numbers and data position into a run that has not run yet. Collective.
-
-    On the same number of ranks everything comes back to the bit; on another, dropout draws anew from the seed.
-    """
+def load(run: Run, start: Start) -> None:
+    """Load weights, optimizer, schedule and data position into a run that has not run yet. Collective."""
     check_fits(start.path, start.manifest, run.facts)
     run.engine.load(start.shards, start.path.name)
     run.store.resumed_from = start.path.name
-    place, manifest = dist.read_place(), start.manifest
+    manifest = start.manifest
     run.progressed = Progressed(manifest["step"], manifest["samples"], manifest["tokens"])
     run.loader.load_state_dict(manifest["position"])
-    if manifest["world_size"] == place.world_size:
-        state = start.path / f"rank-{place.rank:05d}.json"
-        set_random_state(json.loads(state.read_text(encoding="utf-8")))
-    else:
-        seed_everything(seed, place.rank, run.progressed.step)
-    if place.is_main:
-        run.metrics.truncate_after(run.progressed.step)
-        missing = sorted(set(range(1, run.progressed.step + 1)) - set(run.metrics.steps()))
-        if missing:
-            logger.warning("%s: has no line for %d steps (%s)", run.metrics.path, len(missing), _few(missing))
     logger.info("resumed from %s at step %d of %d", start.path, run.progressed.step, run.total_steps)
 
 
@@ -65,6 +53,31 @@ def check_probe(run: Run, start: Start) -> None:
     """Hold the loss of the checkpoint's probe against what it was when it was saved. Collective; after the batches'
     layout is settled. Raises CheckpointError."""
     run.probe.read(start.path).check(run.engine, start.manifest["probe"]["loss"], start.path)
+
+
+def draw_on(run: Run, start: Start, seed: int) -> None:
+    """Go back to the checkpoint's random numbers, last before training, because what comes before it may draw some. On
+    another number of ranks than it was saved on, draw anew from the seed."""
+    place = dist.read_place()
+    if start.manifest["world_size"] == place.world_size:
+        state = start.path / f"rank-{place.rank:05d}.json"
+        set_random_state(json.loads(state.read_text(encoding="utf-8")))
+    else:
+        seed_everything(seed, place.rank, run.progressed.step)
+
+
+def clear_what_lies_ahead(run: Run) -> None:
+    """What is of later steps than this run's: checkpoints are set aside first, then lines of metrics.jsonl go. On
+    rank 0. Raises CheckpointError where that cannot be written."""
+
+    def clear() -> None:
+        run.store.set_later_ones_aside()
+        run.metrics.truncate_after(run.progressed.step)
+
+    writable(run.store.folder, clear)
+    missing = sorted(set(range(1, run.progressed.step + 1)) - set(run.metrics.steps()))
+    if missing:
+        logger.warning("%s: has no line for %d steps (%s)", run.metrics.path, len(missing), _few(missing))
 
 
 def _few(steps: list[int]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import write_artefact
 from lingualift_ds.checkpoint.manifest import verify
-from lingualift_ds.checkpoint.store import CheckpointStore
+from lingualift_ds.checkpoint.store import CheckpointStore, sweep
 from lingualift_ds.config.batch import BatchPlan, plan_batch
 from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, with_linear, zero_level
@@ -37,14 +37,14 @@ from lingualift_ds.model.groups import (
 from lingualift_ds.model.loading import compile_layers
 from lingualift_ds.model.loss import fuse_head
 from lingualift_ds.train import build
-from lingualift_ds.train.folder import StageFolder, decide, mark_complete, open_folder, stage_folder
+from lingualift_ds.train.folder import StageFolder, claim_folder, decide, mark_complete, stage_folder, write_config
 from lingualift_ds.train.handover import contents, hands_over
 from lingualift_ds.train.heldout import Heldout
 from lingualift_ds.train.loop import Run, fit
 from lingualift_ds.train.placement import check_sharding
 from lingualift_ds.train.probe import Probe
 from lingualift_ds.train.profile import StepTrace
-from lingualift_ds.train.resume import Start, check_probe, find_start, go_on
+from lingualift_ds.train.resume import Start, check_probe, clear_what_lies_ahead, draw_on, find_start, load
 from lingualift_ds.train.settle import settle
 from lingualift_ds.train.stages import Stage
 from lingualift_ds.train.state import seed_everything
@@ -88,18 +88,22 @@ def run_stage(
     connect(place)
     if len(set(dist.gather(start))) > 1:
         raise LaunchError(f"{folder.path}: ranks do not see the same files there; run.output must be a shared folder")
-    dist.on_main(lambda: open_folder(folder, config))
+    dist.on_main(lambda: claim_folder(folder))
+    if dist.on_main(lambda: decide(folder, config, stage, resume_mode, resume_step)) != start:
+        raise LaunchError(f"{folder.path}: another run was at work there until now; start this one again")
+    dist.on_main(lambda: sweep(folder.checkpoints))
     logger.info("stage %d (%s) in %s, launched by %s", stage.number, stage.name, folder.path, place.launcher)
     checkpoint = find_start(folder, resume_step, prepared.identity) if start == "resume" else None
+    dist.on_main(lambda: write_config(folder, config))
     run = build_run(config, stage, prepared, checkpoint)
-    if checkpoint is None:
-        dist.on_main(lambda: run.metrics.truncate_after(0))
-    else:
-        go_on(run, checkpoint, config.run.seed)
+    if checkpoint is not None:
+        load(run, checkpoint)
     settle_run(run, config, prepared.sources)
     if checkpoint is not None:
         check_probe(run, checkpoint)
-    dist.on_main(run.store.sweep)
+    dist.on_main(lambda: clear_what_lies_ahead(run))
+    if checkpoint is not None:
+        draw_on(run, checkpoint, config.run.seed)
     run.trace = StepTrace(folder.path / "profile", profile) if profile else None
     fit(run)
     _hand_over(run, config, stage, prepared)

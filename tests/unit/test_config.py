@@ -142,6 +142,10 @@ def test_ds_config_is_filled_from_the_run_config(tmp_path):
             {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme"}}},
             "offload_optimizer.device: nvme: that state would be in no checkpoint; allowed: none, cpu",
         ),
+        (
+            {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu", "ratio": 0.5}}},
+            "offload_optimizer.ratio: part of the optimizer's state would be in no checkpoint; remove it",
+        ),
         ({"zero_optimization": {"stage": 3, "reduce_bucket_size": "auto"}}, "reduce_bucket_size: .auto. has nothing"),
         ({"zero_optimization": {"stage": 4}}, "must be 0, 1, 2 or 3"),
         ({"zero_optimization": {"zero_quantized_nontrainable_weights": True}}, "in fp16 alone"),

@@ -9,16 +9,20 @@ import tiny
 import torch
 from torch import nn
 
+from lingualift_ds.checkpoint.store import CheckpointStore, checkpoints
 from lingualift_ds.config.load import dump_config, load_config
+from lingualift_ds.config.schema import CheckpointConfig
 from lingualift_ds.data.collate import BatchLayout
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import CheckpointError
 from lingualift_ds.log import MetricsWriter
 from lingualift_ds.train import hashes
-from lingualift_ds.train.folder import decide, stage_folder
+from lingualift_ds.train.folder import claim_folder, decide, stage_folder
 from lingualift_ds.train.hashes import source_fingerprint
 from lingualift_ds.train.probe import FILE, Probe
+from lingualift_ds.train.resume import clear_what_lies_ahead
 from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.state import Progressed
 
 
 def sample(number: int, tokens: int) -> Sample:
@@ -118,6 +122,36 @@ def test_paths_may_differ_once_there_is_a_checkpoint_with_hashes(tmp_path):
     folder.complete.touch()
     with pytest.raises(CheckpointError, match="--resume-step 1: .* is complete"):
         decide(folder, config, stage, "auto", 1)
+
+
+def test_start_that_was_killed_before_it_wrote_anything_is_fresh(tmp_path):
+    config, stage = load_config(str(tiny.write_recipe(tmp_path)), []), STAGES[1]
+    folder = stage_folder(config, stage)
+    claim_folder(folder)
+    (folder.path / "config.tmp").write_text("run:")
+    assert decide(folder, config, stage, "auto") == "fresh"
+    folder.config.write_text("")
+    with pytest.raises(CheckpointError, match="config.yaml: is empty or damaged"):
+        decide(folder, config, stage, "auto")
+
+
+def test_later_steps_are_set_aside_before_their_lines_go(tmp_path, monkeypatch):
+    """A kill between the two leaves more lines than steps, which the next start takes away; never fewer."""
+    metrics = MetricsWriter(tmp_path / "metrics.jsonl")
+    for step in range(1, 7):
+        metrics.write({"step": step})
+    (tmp_path / "checkpoints/step-000003").mkdir(parents=True)
+    (tmp_path / "checkpoints/step-000006").mkdir()
+    store = CheckpointStore(tmp_path / "checkpoints", CheckpointConfig())
+    store.resumed_from = "step-000003"
+    run = SimpleNamespace(store=store, metrics=metrics, progressed=Progressed(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "truncate_after", lambda step: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(CheckpointError, match="cannot be written: OSError"):
+            clear_what_lies_ahead(run)
+    assert [p.name for p in checkpoints(store.folder)] == ["step-000003"] and len(metrics.steps()) == 6
+    clear_what_lies_ahead(run)
+    assert metrics.steps() == [1, 2, 3]
 
 
 def test_lines_that_a_full_disk_refused_are_written_later(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 
 from lingualift_ds.checkpoint import writer
 from lingualift_ds.checkpoint.manifest import verify
-from lingualift_ds.checkpoint.store import CheckpointStore, Saved, check_fits, checkpoints, find_checkpoint
+from lingualift_ds.checkpoint.store import CheckpointStore, Saved, check_fits, checkpoints, find_checkpoint, sweep
 from lingualift_ds.checkpoint.writer import host_copy, room_for_copies, tensor_bytes
 from lingualift_ds.config.schema import CheckpointConfig
 from lingualift_ds.errors import CheckpointError
@@ -142,7 +142,8 @@ def test_sweep_removes_leftovers_and_sets_aside_what_lies_ahead(store):
     (store.folder / ".step-000030.tmp").mkdir()
     (store.folder / ".universal/.step-000010.tmp").mkdir(parents=True)
     store.resumed_from = "step-000010"
-    store.sweep()
+    sweep(store.folder)
+    store.set_later_ones_aside()
     assert names(store) == [".universal", "latest", "step-000010", "step-000020.set-aside"]
     save(store, 20)
     assert find_checkpoint(store.folder)[0].name == "step-000020"
@@ -184,13 +185,40 @@ def test_what_torch_makes_of_a_full_disk_is_told_as_what_it_is(store):
     assert "OSError: [Errno 27] File too large" in saved.error and ".step-000030.tmp" not in names(store)
 
 
-def test_rank_that_cannot_copy_does_not_leave_the_others_waiting(store):
-    class Refuses:
-        def __deepcopy__(self, memo):
-            raise MemoryError("no room")
+class _NoCopy:
+    """Cannot be copied, but written."""
 
-    store.begin(30, {"shard.pt": [Refuses()]}, FACTS)
-    assert store.ready and "MemoryError: no room" in store.publish().error
+    def __deepcopy__(self, memo):
+        raise MemoryError("no room")
+
+
+def test_what_cannot_be_copied_is_written_while_training_waits(store, caplog):
+    with caplog_of(caplog) as said:
+        store.begin(30, {"shard.pt": [_NoCopy()]}, FACTS)
+        assert store.ready and "MemoryError: no room" in said()
+    assert store.publish().path.name == "step-000030"
+
+
+def test_file_that_cannot_be_read_is_not_taken_for_a_damaged_one(store, monkeypatch):
+    def refuse(folder, entries, hashes=True):
+        raise PermissionError(errno.EACCES, "Permission denied", "shard.pt")
+
+    monkeypatch.setattr("lingualift_ds.checkpoint.store.verify_files", refuse)
+    with pytest.raises(CheckpointError, match=r"shard\.pt: rank 0 cannot read it: Permission denied"):
+        find_checkpoint(store.folder)
+
+
+def test_publishing_that_fails_in_an_unforeseen_way_costs_that_checkpoint_only(store, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointStore, "_check_shared", lambda *_: (_ for _ in ()).throw(OSError(116, "Stale handle")))
+        assert "OSError" in save(store, 30).error
+    assert names(store) == ["latest", "step-000010", "step-000020"]
+
+
+def test_rest_of_a_removal_does_not_stop_the_next(store):
+    (store.folder / ".step-000010.old/x").mkdir(parents=True)
+    save(store, 30)
+    assert names(store) == ["latest", "step-000020", "step-000030"]
 
 
 def test_unwritable_folder_costs_that_checkpoint_only(tmp_path):
