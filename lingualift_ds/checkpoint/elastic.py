@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.listing import CONVERTED
-from lingualift_ds.checkpoint.manifest import NAME, file_entry, read_manifest, sha256, verify, writable, write_manifest
+from lingualift_ds.checkpoint.manifest import NAME, file_entry, sha256, verify, writable, write_manifest
 from lingualift_ds.errors import CheckpointError
 from lingualift_ds.log import get_logger
 
@@ -19,13 +21,12 @@ _SERIAL_BYTES = 1_000_000_000
 """Checkpoints up to this size are converted by one process: starting more takes longer."""
 
 
-def folder_for(path: Path, world_size: int) -> tuple[Path, bool]:
+def folder_for(path: Path, manifest: Mapping[str, Any], world_size: int) -> tuple[Path, bool]:
     """The folder that ranks load a whole checkpoint from under its own name, and whether it is a universal one.
 
     Converts it where it was saved on another number of ranks; what was converted is kept until the next checkpoint.
     Collective. Raises CheckpointError where it cannot be converted.
     """
-    manifest = dist.on_main(lambda: read_manifest(path))
     if manifest["world_size"] == world_size or manifest["zero"] == 0:
         return path.parent, False
     dist.on_main(lambda: _convert(path, manifest["world_size"], world_size), at_length=True)

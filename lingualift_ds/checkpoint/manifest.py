@@ -112,10 +112,15 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON beside its name, force it to disk, and rename it into place."""
+    """Write JSON as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its name, force it to disk, and rename it into place: it is there whole, or as it was."""
     aside = path.with_name(path.name + ".tmp")
     with aside.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)

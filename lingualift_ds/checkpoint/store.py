@@ -16,7 +16,15 @@ from typing import Any
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.inspect import CHECKPOINT
 from lingualift_ds.checkpoint.listing import CONVERTED
-from lingualift_ds.checkpoint.manifest import read_manifest, sync_folder, verify, verify_files, writable, write_manifest
+from lingualift_ds.checkpoint.manifest import (
+    read_manifest,
+    sync_folder,
+    verify,
+    verify_files,
+    writable,
+    write_manifest,
+    write_text,
+)
 from lingualift_ds.checkpoint.writer import FileWriter, Written, room_for_copies
 from lingualift_ds.config.schema import CheckpointConfig
 from lingualift_ds.errors import CheckpointError
@@ -36,8 +44,9 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("step-*") if step_of(p) is not None and p.is_dir()), key=step_of)
 
 
-def find_checkpoint(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
-    """The newest whole checkpoint of a folder and its manifest, or that of a step. Collective: ranks share the hashing.
+def find_checkpoint(folder: Path, step: int | None = None, asked: str = "--resume-step") -> tuple[Path, dict[str, Any]]:
+    """The newest whole checkpoint of a folder and its manifest, or that of a step, which the option `asked` named.
+    Collective: ranks share the hashing.
 
     What is damaged is named, with the steps it costs, and passed over. Raises CheckpointError where none is whole, or
     the one asked for is not.
@@ -45,33 +54,32 @@ def find_checkpoint(folder: Path, step: int | None = None) -> tuple[Path, dict[s
     paths = dist.from_main(checkpoints(folder))
     if step is not None and step not in map(step_of, paths):
         there = ", ".join(str(step_of(p)) for p in paths) or "none"
-        raise CheckpointError(f"--resume-step {step}: {folder} holds no such step; there are: {there}")
+        raise CheckpointError(f"{asked} {step}: {folder} holds no such step; there are: {there}")
     damaged, main = [], dist.read_place().is_main
     for path in reversed([p for p in paths if step in (None, step_of(p))]):
-        problem = _verify_together(path)
+        manifest, problem = _verify_together(path)
         if problem is None:
             if damaged and main:
                 lost = step_of(damaged[0]) - step_of(path)
-                logger.warning("going on from step %d instead: %d steps are trained again", step_of(path), lost)
-            return path, dist.on_main(lambda path=path: read_manifest(path))
+                logger.warning("step %d is taken instead: it costs %d steps", step_of(path), lost)
+            return path, manifest
         if step is not None:
-            raise CheckpointError(f"--resume-step {step}: {problem}")
+            raise CheckpointError(f"{asked} {step}: {problem}")
         damaged.append(path)
         if main:
             logger.warning("checkpoint %s cannot be used: %s", path.name, problem)
     raise CheckpointError(f"{folder}: holds no whole checkpoint; the reasons are above")
 
 
-def _verify_together(path: Path) -> str | None:
-    """None for a whole checkpoint, else what is wrong with it. Collective."""
+def _verify_together(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The manifest and None for a whole checkpoint, else what is wrong with it. Collective."""
     try:
-        entries = list(dist.on_main(lambda: read_manifest(path))["files"].items())
+        manifest = dist.on_main(lambda: read_manifest(path))
     except CheckpointError as error:
-        return str(error)
-    place, problem = dist.read_place(), None
-    unreadable = None
+        return {}, str(error)
+    place, problem, unreadable = dist.read_place(), None, None
     try:
-        verify_files(path, entries[place.rank :: place.world_size])
+        verify_files(path, list(manifest["files"].items())[place.rank :: place.world_size])
     except CheckpointError as error:
         problem = str(error)
     except OSError as error:  # not damage: another day it may be read
@@ -80,31 +88,30 @@ def _verify_together(path: Path) -> str | None:
     for _, said in found:
         if said:
             raise CheckpointError(said)
-    return next((p for p, _ in found if p), None)
+    return manifest, next((p for p, _ in found if p), None)
 
 
-def check_fits(path: Path, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Raise CheckpointError where a checkpoint was saved with another `identity` (data, base models, alignment layer
-    handed over, ZeRO stage) or for other tensors than `facts`, this run's share of a manifest, has them."""
-    sources = manifest["sources"] | {"alignment": manifest["sources"].get("alignment")}
+def check_identity(path: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where what a checkpoint was trained on (data, base models, alignment layer handed over,
+    ZeRO stage) is not what this run has, naming where it came from."""
     for what, before in manifest["identity"].items():
-        now = facts["identity"].get(what)
-        if now != before:
-            source = sources.get("alignment" if what == "handover" else what)
+        if identity.get(what) != before:
+            source = manifest["sources"].get("alignment" if what == "handover" else what)
             named = f"its {what} ({source})" if source else f"its {what}"
             raise CheckpointError(
-                f"{path}: {named} is no longer what it was ({before}, now {now}); "
+                f"{path}: {named} is no longer what it was ({before}, now {identity.get(what)}); "
                 "restore it, or set run.output to another folder"
             )
-    if "tensors" not in facts:
-        return
-    ours = facts["tensors"]
-    for name, before in manifest["tensors"].items():
+
+
+def check_tensors(path: Path, manifest: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where a checkpoint's model has not the tensors of this run's, as manifests list them."""
+    theirs = manifest["tensors"]
+    for name, before in theirs.items():
         if ours.get(name) != before:
             raise CheckpointError(f"{path}: its tensor {name} is {before}, this run's is {ours.get(name, 'not there')}")
-    for name in ours:
-        if name not in manifest["tensors"]:
-            raise CheckpointError(f"{path}: has no tensor {name}, which this run has")
+    for name in ours.keys() - theirs.keys():
+        raise CheckpointError(f"{path}: has no tensor {name}, which this run has")
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ class CheckpointStore:
             shutil.rmtree(self._aside, ignore_errors=True)
             return str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
         try:
-            self._point()
+            write_text(self.folder / "latest", self._final.name)
             self._rotate()
         except OSError as error:
             logger.warning("%s is whole, but what comes after a save failed: %s", self._final.name, error)
@@ -217,12 +224,6 @@ class CheckpointStore:
         if self._final.exists():
             _set_aside(self._final)
         os.rename(self._aside, self._final)
-        sync_folder(self.folder)
-
-    def _point(self) -> None:
-        pointer = self.folder / ".latest.tmp"
-        pointer.write_text(self._final.name, encoding="utf-8")
-        os.replace(pointer, self.folder / "latest")
         sync_folder(self.folder)
 
     def _rotate(self) -> None:

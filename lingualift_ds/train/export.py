@@ -14,7 +14,7 @@ from torch import Tensor
 from lingualift_ds.checkpoint.artefact import copy_artefact, stream_artefact
 from lingualift_ds.checkpoint.consolidate import Consolidation
 from lingualift_ds.checkpoint.manifest import verify
-from lingualift_ds.checkpoint.store import checkpoints, step_of
+from lingualift_ds.checkpoint.store import checkpoints, find_checkpoint
 from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.checkpoint.weights import WeightFiles
 from lingualift_ds.config.load import load_config
@@ -58,7 +58,7 @@ def export(
         logger.info("%s is complete: copying %s", folder.path, folder.artefact)
         manifest = copy_artefact(folder.artefact, output)
         return Exported(folder.artefact, manifest["step"], len(manifest["files"]))
-    path, manifest = _checkpoint(folder, step)
+    path, manifest = find_checkpoint(folder.checkpoints, step, "--step")
     config = load_config(folder.config)
     config = replace(
         config,
@@ -93,23 +93,6 @@ def find_stage_folder(run: Path, stage: Stage | None) -> tuple[StageFolder, Stag
 def _check_output(output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise CheckpointError(f"{output}: {'is not empty' if output.is_dir() else 'is a file'}; name a new folder")
-
-
-def _checkpoint(folder: StageFolder, step: int | None) -> tuple[Path, dict[str, Any]]:
-    """The newest whole checkpoint, or that of a step, with its manifest, all hashes verified."""
-    paths = checkpoints(folder.checkpoints)
-    if step is not None:
-        there = {step_of(path): path for path in paths}
-        if step not in there:
-            have = ", ".join(map(str, there)) or "none"
-            raise CheckpointError(f"--step {step}: {folder.checkpoints} holds no such step; there are: {have}")
-        return there[step], verify(there[step])
-    for path in reversed(paths):
-        try:
-            return path, verify(path)
-        except CheckpointError as error:
-            logger.warning("checkpoint %s cannot be used: %s", path.name, error)
-    raise CheckpointError(f"{folder.checkpoints}: holds no whole checkpoint; the reasons are above")
 
 
 def _write(output: Path, config: Config, stage: Stage, path: Path, manifest: dict[str, Any]) -> None:

@@ -1,14 +1,13 @@
 """The folder of one stage, and the decision whether to start, to go on, or to leave it alone."""
 
 import fcntl
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import yaml
 
-from lingualift_ds.checkpoint.manifest import write_json
+from lingualift_ds.checkpoint.manifest import write_json, write_text
 from lingualift_ds.config.load import dump_config, to_dict
 from lingualift_ds.config.schema import Config
 from lingualift_ds.errors import CheckpointError
@@ -18,7 +17,7 @@ from lingualift_ds.train.stages import Stage
 logger = get_logger(__name__)
 
 RESUME = ("auto", "must", "never")
-_LOCK, _CONFIG_ASIDE = ".lock", "config.tmp"
+_LOCK, _CONFIG_ASIDE = ".lock", "config.yaml.tmp"
 _claims: list[IO] = []
 _MAY_DIFFER = (
     "run.output",
@@ -152,12 +151,7 @@ def claim_folder(folder: StageFolder) -> None:
 def write_config(folder: StageFolder, config: Config) -> None:
     """Write the resolved config, and make room for checkpoints. Raises CheckpointError."""
     try:
-        aside = folder.path / _CONFIG_ASIDE
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(dump_config(config))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(folder.config)
+        write_text(folder.config, dump_config(config))
         folder.checkpoints.mkdir(exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"{folder.path}: the run folder cannot be written: {error.strerror}") from None

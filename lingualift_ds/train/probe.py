@@ -7,6 +7,7 @@ parts from their sources, is the model that was saved.
 import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +26,20 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 another order: 1e-4 in fp32. In bf16 each layer rounds to 2^-8, which the mean over the targets halves or better."""
 
 
+@dataclass
 class Probe:
     """Samples that every rank reads alike, so that their loss does not depend on the number of ranks."""
 
-    def __init__(self, samples: Iterable[Sample], layout: BatchLayout, tokens: int):
-        """Of `samples` the shortest of those in front, because every save waits for their loss; as many as fit a
-        micro-batch of `tokens`, one at least."""
-        self.layout = layout
+    samples: list[Sample]
+    layout: BatchLayout
+
+    @classmethod
+    def among(cls, samples: Iterable[Sample], layout: BatchLayout, tokens: int) -> "Probe":
+        """The shortest of the samples in front, because every save waits for their loss; as many as fit a micro-batch
+        of `tokens`, one at least."""
         shortest = sorted(itertools.islice(samples, _AMONG), key=_length)[:_SAMPLES]
-        self.samples = [s for n, s in enumerate(shortest) if n == 0 or sum(map(_length, shortest[: n + 1])) <= tokens]
+        fit = [s for n, s in enumerate(shortest) if n == 0 or sum(map(_length, shortest[: n + 1])) <= tokens]
+        return cls(fit, layout)
 
     def loss(self, engine: Engine) -> float:
         """Mean loss per target token, in nats, of the model as it is. A collective under ZeRO-3."""
@@ -54,12 +60,8 @@ class Probe:
     def read(self, path: Path) -> "Probe":
         """The probe of a checkpoint whose hashes were verified, laid out as this one is."""
         rows = json.loads((path / FILE).read_text(encoding="utf-8"))
-        samples = [
-            Sample(**{k: np.array(v, np.int32) if isinstance(v, list) else v for k, v in r.items()}) for r in rows
-        ]
-        probe = Probe([], self.layout, 0)
-        probe.samples = samples
-        return probe
+        arrays = [{k: np.array(v, np.int32) if isinstance(v, list) else v for k, v in row.items()} for row in rows]
+        return Probe([Sample(**row) for row in arrays], self.layout)
 
     def check(self, engine: Engine, expected: float, where: Path) -> None:
         """Raise CheckpointError, on all ranks, where the model that was loaded is not the one that was saved."""

@@ -8,7 +8,7 @@ from typing import Any
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.elastic import folder_for
 from lingualift_ds.checkpoint.manifest import writable
-from lingualift_ds.checkpoint.store import check_fits, find_checkpoint
+from lingualift_ds.checkpoint.store import check_identity, check_tensors, find_checkpoint
 from lingualift_ds.log import get_logger
 from lingualift_ds.train.folder import StageFolder
 from lingualift_ds.train.loop import Run
@@ -33,14 +33,14 @@ def find_start(folder: StageFolder, step: int | None, identity: dict[str, Any]) 
     """The newest whole checkpoint, or that of a step, if this run may go on from it; converted for this number of ranks
     where it was saved on another. Before any model is loaded. Collective. Raises CheckpointError."""
     path, manifest = find_checkpoint(folder.checkpoints, step)
-    check_fits(path, manifest, {"identity": identity})
-    shards, universal = folder_for(path, dist.read_place().world_size)
+    check_identity(path, manifest, identity)
+    shards, universal = folder_for(path, manifest, dist.read_place().world_size)
     return Start(path, manifest, shards, universal)
 
 
 def load(run: Run, start: Start) -> None:
     """Load weights, optimizer, schedule and data position into a run that has not run yet. Collective."""
-    check_fits(start.path, start.manifest, run.facts)
+    check_tensors(start.path, start.manifest, run.facts["tensors"])
     run.engine.load(start.shards, start.path.name)
     run.store.resumed_from = start.path.name
     manifest = start.manifest

@@ -171,7 +171,9 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
         loader=loader,
         heldout=Heldout(prepared.heldout, prepared.batch, layout) if len(prepared.heldout) else None,
         store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint),
-        probe=Probe((prepared.samples[i] for i in range(len(prepared.samples))), layout, settings.batch.micro_tokens),
+        probe=Probe.among(
+            map(prepared.samples.__getitem__, range(len(prepared.samples))), layout, settings.batch.micro_tokens
+        ),
         metrics=MetricsWriter(prepared.folder.metrics),
         total_steps=total_steps,
         facts=_facts(config, stage, prepared, model),

@@ -21,7 +21,7 @@ from benchmarks.faults import Fault, Watch, read_lines
 from benchmarks.jobs import free_port
 from benchmarks.soak import Strike, litter, strikes_of, whole_steps
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.store import CheckpointStore, checkpoints, find_checkpoint, step_of
+from lingualift_ds.checkpoint.store import CheckpointStore, checkpoints, find_checkpoint, step_of, sweep
 from lingualift_ds.config.schema import CheckpointConfig
 
 FACTS = {"identity": {}, "sources": {}, "tensors": {}, "world_size": 1, "zero": 2}
@@ -35,7 +35,7 @@ def save(folder: Path, step: int, background: str, next_start: bool = False) -> 
         found, _ = find_checkpoint(folder)
         assert step_of(found) == whole_steps(folder)[-1], f"{found} is not the newest whole one"
         store.resumed_from = found.name
-        store.sweep()
+        sweep(folder)
     rank = dist.read_place().rank
     files = {
         f"rank-{rank:05d}.json": b"{}" * 500,

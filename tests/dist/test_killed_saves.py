@@ -21,7 +21,7 @@ def test_kills_reach_every_part_of_a_save(kills):
         places = {(k["rank"], k["event"]) for k in kills if (k["ranks"], k["background"]) == (ranks, background)}
         assert len(places) >= 20
     what = {k["what"] for k in kills}
-    assert {RENAME, "os.rename .latest.tmp to latest", "open for writing .step-000040.tmp/rank-00001.json"} <= what
+    assert {RENAME, "os.rename latest.tmp to latest", "open for writing .step-000040.tmp/rank-00001.json"} <= what
     assert any(k["cut"] for k in kills)
 
 

@@ -48,7 +48,7 @@ LAYOUT = BatchLayout(llm_pad=0, has_bos=True)
 
 
 def test_probe_comes_back_from_a_checkpoint_and_gives_the_same_loss(tmp_path):
-    probe = Probe([sample(i, 12 - i) for i in range(9)], LAYOUT, tokens=20)
+    probe = Probe.among([sample(i, 12 - i) for i in range(9)], LAYOUT, tokens=20)
     assert [s.id for s in probe.samples] == ["8", "7"], "the shortest"
     (tmp_path / FILE).write_bytes(probe.to_bytes())
     again, engine = probe.read(tmp_path), Model(0.5)
@@ -58,13 +58,13 @@ def test_probe_comes_back_from_a_checkpoint_and_gives_the_same_loss(tmp_path):
 
 
 def test_probe_holds_one_sample_at_least_and_what_fits_a_micro_batch():
-    assert len(Probe([sample(0, 50), sample(1, 51)], LAYOUT, tokens=20).samples) == 1
-    assert len(Probe([sample(i, 1) for i in range(9)], LAYOUT, tokens=1000).samples) == 2
+    assert len(Probe.among([sample(0, 50), sample(1, 51)], LAYOUT, tokens=20).samples) == 1
+    assert len(Probe.among([sample(i, 1) for i in range(9)], LAYOUT, tokens=1000).samples) == 2
 
 
 @pytest.mark.parametrize(("dtype", "near", "far"), [(torch.float32, 5e-5, 5e-4), (torch.bfloat16, 5e-3, 5e-2)])
 def test_model_that_is_not_the_one_saved_is_stopped(tmp_path, dtype, near, far):
-    probe = Probe([sample(0, 4)], LAYOUT, tokens=20)
+    probe = Probe.among([sample(0, 4)], LAYOUT, tokens=20)
     expected = probe.loss(Model(1.0))
     probe.check(Model(1 + near, dtype), expected, tmp_path)
     with pytest.raises(CheckpointError, match="what was loaded is not the model that was saved"):
@@ -128,7 +128,7 @@ def test_start_that_was_killed_before_it_wrote_anything_is_fresh(tmp_path):
     config, stage = load_config(str(tiny.write_recipe(tmp_path)), []), STAGES[1]
     folder = stage_folder(config, stage)
     claim_folder(folder)
-    (folder.path / "config.tmp").write_text("run:")
+    (folder.path / "config.yaml.tmp").write_text("run:")
     assert decide(folder, config, stage, "auto") == "fresh"
     folder.config.write_text("")
     with pytest.raises(CheckpointError, match="config.yaml: is empty or damaged"):

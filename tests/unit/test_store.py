@@ -11,7 +11,15 @@ import torch
 
 from lingualift_ds.checkpoint import writer
 from lingualift_ds.checkpoint.manifest import verify
-from lingualift_ds.checkpoint.store import CheckpointStore, Saved, check_fits, checkpoints, find_checkpoint, sweep
+from lingualift_ds.checkpoint.store import (
+    CheckpointStore,
+    Saved,
+    check_identity,
+    check_tensors,
+    checkpoints,
+    find_checkpoint,
+    sweep,
+)
 from lingualift_ds.checkpoint.writer import host_copy, room_for_copies, tensor_bytes
 from lingualift_ds.config.schema import CheckpointConfig
 from lingualift_ds.errors import CheckpointError
@@ -82,7 +90,8 @@ def test_damaged_checkpoint_is_named_and_passed_over(store, damage, caplog):
     with caplog_of(caplog) as said:
         assert find_checkpoint(store.folder)[0].name == "step-000010"
     if damage != "not renamed":
-        assert "checkpoint step-000020 cannot be used" in said() and "10 steps are trained again" in said()
+        assert "checkpoint step-000020 cannot be used" in said()
+        assert "step 10 is taken instead: it costs 10 steps" in said()
 
 
 def caplog_of(caplog):
@@ -228,7 +237,10 @@ def test_unwritable_folder_costs_that_checkpoint_only(tmp_path):
 
 
 def test_failure_after_the_move_leaves_a_whole_checkpoint(store, monkeypatch):
-    monkeypatch.setattr(CheckpointStore, "_point", lambda self: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("lingualift_ds.checkpoint.store.write_text", full)
     assert save(store, 30).error is None
     assert find_checkpoint(store.folder)[0].name == "step-000030"
     assert (store.folder / "latest").read_text() == "step-000020"
@@ -236,24 +248,25 @@ def test_failure_after_the_move_leaves_a_whole_checkpoint(store, monkeypatch):
 
 def test_checkpoint_of_another_run_is_refused(store):
     path, manifest = find_checkpoint(store.folder)
-    check_fits(path, manifest, FACTS)
+    check_identity(path, manifest, FACTS["identity"])
+    check_tensors(path, manifest, TENSORS)
 
     def identity(**changed):
-        return {"identity": FACTS["identity"] | changed}
+        return FACTS["identity"] | changed
 
     with pytest.raises(CheckpointError, match=r"its zero is no longer what it was \(3, now 2\)"):
-        check_fits(path, manifest, identity(zero=2))
+        check_identity(path, manifest, identity(zero=2))
     with pytest.raises(CheckpointError, match=r"its llm \(models/llm\) is no longer what it was \(f00, now f01\)"):
-        check_fits(path, manifest, identity(llm="f01"))
+        check_identity(path, manifest, identity(llm="f01"))
     with pytest.raises(CheckpointError, match=r"its handover \(run/stage1/artefact\) is no longer"):
-        check_fits(path, manifest, identity(handover="b0a"))
+        check_identity(path, manifest, identity(handover="b0a"))
     other = {"alignment.end": TENSORS["alignment.end"] | {"shape": [8]}}
     with pytest.raises(CheckpointError, match="its tensor alignment.end is .*4.*, this run's is .*8"):
-        check_fits(path, manifest, FACTS | {"tensors": other})
+        check_tensors(path, manifest, other)
     with pytest.raises(CheckpointError, match="has no tensor llm.x"):
-        check_fits(path, manifest, FACTS | {"tensors": TENSORS | {"llm.x": {}}})
+        check_tensors(path, manifest, TENSORS | {"llm.x": {}})
     with pytest.raises(CheckpointError, match="its tensor alignment.end is .* not there"):
-        check_fits(path, manifest, FACTS | {"tensors": {}})
+        check_tensors(path, manifest, {})
 
 
 def test_host_copy_holds_what_is_shown_and_no_more():
