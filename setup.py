@@ -30,13 +30,16 @@ setup(
         "pyyaml>=6.0",
         "regex>=2024.5",
         "sentencepiece>=0.2",
+        "ijson>=3.3",
+        "simplemma>=1.1",
+        "py3langid>=0.3",
     ],
     extras_require={
         "flash": ["flash-attn>=2.7"],
         "eval": ["lm-eval>=0.4.9"],
         "lora": ["peft>=0.18"],
         "plots": ["matplotlib>=3.9"],
-        "dev": ["pytest>=8.0", "ruff>=0.8"],
+        "dev": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.8"],
     },
     entry_points={"console_scripts": ["lingualift-ds=lingualift_ds.cli.main:main"]},
 )

@@ -28,6 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from lingualift_ds.cli.errors import end_process
 from lingualift_ds.config.memory import Mode, Setup, plan_memory
 from lingualift_ds.config.shapes import encoder_shape, llm_shape
 
@@ -365,4 +366,4 @@ def random_batch(setup: Setup, count: int, text: int, target: int) -> dict[str, 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -39,7 +39,7 @@ from benchmarks.arms import MEASURES, Arm, OurArm, ReferenceArm, Setting
 from benchmarks.lengths import ROWS_FILE, Lengths, read_lengths
 from benchmarks.measure import Course, bytes_needed, compare
 from lingualift_ds import dist
-from lingualift_ds.cli.errors import run_command
+from lingualift_ds.cli.errors import end_process, run_command
 from lingualift_ds.engine.build import connect
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.log import get_logger
@@ -219,4 +219,4 @@ def _say(text: str) -> None:
 if __name__ == "__main__":
     # The toolkit's own notes on each of the engines would stand between the lines of the table.
     get_logger().setLevel("WARNING")
-    sys.exit(main())
+    end_process(main())

@@ -88,6 +88,42 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class CodeSwitchConfig:
+    """How English becomes Stage I text; `lingualift-ds codeswitch` has the same settings as options."""
+
+    lexicons: tuple[str, ...] = ()
+    """Word lists: folders, or files such as en-sw.txt. None: the rows are Stage I records already."""
+    languages: tuple[str, ...] = ()
+    """Codes of the languages to switch to, each with a weight where one is stated: sw, or sw:2. None: all that the
+    lexicons have."""
+    temperature: float | None = None
+    """Languages without a weight are drawn by the entries of their lexicon, to the power of 1/temperature.
+    null: all alike."""
+    mix: int = 1
+    """Languages in one sentence, at most."""
+    ratio: str = "0.5"
+    """Share of the switchable words that are switched: 0.5; a range 0.3-1.0, drawn anew for every sentence; or a
+    schedule 0.2..0.8, from the first row of the data to the last."""
+    units: Literal["phrases", "words"] = "phrases"
+    """phrases: the longest entry of the lexicon that fits is switched as a whole. words: single words only."""
+    choice: Literal["rank", "uniform", "first", "frequency"] = "rank"
+    """Among translations: with weight 1, 1/2, 1/3 ... in the lexicon's order; all alike; the first; or by the
+    lexicon's frequencies."""
+    inflections: bool = False
+    """Look a word that the lexicon lacks up by its base form too: apples as apple."""
+    names: Literal["keep", "switch"] = "keep"
+    """keep: what is written with a capital inside a sentence stays as it is."""
+    keep: tuple[str, ...] = ()
+    """Words that are never switched; @FILE: those of a file, one a line."""
+    split_sentences: bool = False
+    """A sample a sentence, not a row."""
+    variants: int = 1
+    """Samples that one English text gives, each switched in its own way."""
+    unclean: tuple[str, ...] = ()
+    """Cleaning steps of the lexicons that are left out."""
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The rows a stage reads."""
 
@@ -101,6 +137,10 @@ class DataConfig:
     """Instruction for rows that carry none; null: the stage's own."""
     limit: int | None = None
     """Use only the first rows of the training data, in rows; null: all."""
+    order: Literal["shuffled", "file"] = "shuffled"
+    """Order of the samples of an epoch. file: as the files have them, for data that go from easy to hard."""
+    codeswitch: CodeSwitchConfig = field(default_factory=CodeSwitchConfig)
+    """Make Stage I samples of English rows while training, switched anew in every epoch."""
 
 
 @dataclass(frozen=True)
