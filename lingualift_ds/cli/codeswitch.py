@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lingualift_ds.data.codeswitch import CodeSwitcher, Switched, parse_ratio, stage1_record
+from lingualift_ds.data.codeswitch.sentences import FIELDS, Row, find_names, read_rows, split_sentences
 from lingualift_ds.data.jsonl import write_jsonl
 from lingualift_ds.data.languages import language_name
 from lingualift_ds.data.lexicon import DROP_REASONS, Lexicon, find_lexicons, read_lexicon
-from lingualift_ds.data.codeswitch.sentences import FIELDS, Row, find_names, read_rows, split_sentences
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.log import get_logger
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lingualift_ds.data.codeswitch import CodeSwitcher, make_stage1_records, parse_ratio
+from lingualift_ds.data.codeswitch.sentences import find_names, split_sentences
 from lingualift_ds.data.jsonl import read_jsonl
 from lingualift_ds.data.lexicon import Lexicon, find_lexicons, read_lexicon
-from lingualift_ds.data.codeswitch.sentences import find_names, split_sentences
 from lingualift_ds.errors import ConfigError
 
 SHARED = Path(__file__).parents[2].parent / "shared/data"

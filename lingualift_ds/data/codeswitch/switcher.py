@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import regex
 
+from lingualift_ds.data.codeswitch.sentences import find_names, starts_sentence
 from lingualift_ds.data.languages import capitalised, capitals, language_name, writes_spaces
 from lingualift_ds.data.lexicon import Lexicon
-from lingualift_ds.data.codeswitch.sentences import find_names, starts_sentence
 from lingualift_ds.errors import ConfigError
 
 STAGE1_INSTRUCTION = "Translate the following code-switched {language} sentence to pure English:"
