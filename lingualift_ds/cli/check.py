@@ -25,8 +25,9 @@ from lingualift_ds.config.planning import (
     setup_of,
     usable_bytes,
 )
-from lingualift_ds.config.schema import Config
+from lingualift_ds.config.schema import Config, DataConfig
 from lingualift_ds.config.shapes import read_model_config, width_of
+from lingualift_ds.data.rows import RISES_UNSEEN, stage1_maker
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.train.placement import check_sharding
 from lingualift_ds.train.stages import find_stage
@@ -81,7 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     # Last, because a plan is wanted before there are data: files that training would miss.
     check_config(config, stage.number, arguments.config)
+    if settings.data.codeswitch.lexicons:
+        sys.stdout.write(switching_report(config, stage.folder, settings.data))
     return 0
+
+
+def switching_report(config: Config, folder: str, data: DataConfig) -> str:
+    """What the training rows are switched to, in a line. Raises ConfigError, DataError for settings and lexicons."""
+    maker = stage1_maker(data.codeswitch, config.run.seed, f"{folder}.data.codeswitch")
+    languages, ratio = maker.switcher.languages, maker.switcher.ratio
+    chances = {code: weight / sum(languages.weights) for code, weight in zip(languages.codes, languages.weights)}
+    each = ", ".join(f"{c} {share:.1%} ({len(maker.lexicons[c]):,} entries)" for c, share in chances.items())
+    mixed = f", {languages.mix} in a sample" if languages.mix > 1 else ""
+    line = f"code-switching, anew in every epoch: {each}{mixed}; ratio {ratio}\n"
+    return line + (f"{RISES_UNSEEN}\n" if ratio.rising and data.order != "file" else "")
 
 
 def _read_or_why(name: str, key: str) -> tuple[dict | None, str]:

@@ -11,6 +11,7 @@ from lingualift_ds.cli import (
     export,
     generate,
     inspect,
+    lexicon,
     miniature,
     prepare,
     quickstart,
@@ -19,7 +20,19 @@ from lingualift_ds.cli import (
 from lingualift_ds.cli.errors import run_command
 from lingualift_ds.log import quiet_libraries
 
-COMMANDS = (check, codeswitch, evaluate, export, generate, inspect, miniature, prepare, quickstart, random_models)
+COMMANDS = (
+    check,
+    codeswitch,
+    evaluate,
+    export,
+    generate,
+    inspect,
+    lexicon,
+    miniature,
+    prepare,
+    quickstart,
+    random_models,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

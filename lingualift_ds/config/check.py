@@ -1,9 +1,11 @@
 """Checks across keys that need no torch: what the schema's types cannot say. All problems at once."""
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
-from lingualift_ds.config.schema import GROUPS, Config, ModelConfig, StageConfig
+from lingualift_ds.config.load import to_dict
+from lingualift_ds.config.schema import GROUPS, CodeSwitchConfig, Config, ModelConfig, StageConfig
 from lingualift_ds.errors import ConfigError
 
 
@@ -15,6 +17,7 @@ def check_config(config: Config, stage: int, source: str = "config", files: bool
     problems = [*_model_problems(config), *_number_problems(settings, key)]
     problems += _file_problems(settings, key) if files else []
     problems += _batch_problems(settings, config.model, key)
+    problems += _codeswitch_problems(settings, stage)
     trained = settings.train
     if trained is not None:
         if not trained:
@@ -74,6 +77,8 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
         ("epochs", settings.epochs, 1),
         ("steps", settings.steps if settings.steps is not None else 1, 1),
         ("data.limit", settings.data.limit if settings.data.limit is not None else 1, 1),
+        ("data.codeswitch.mix", settings.data.codeswitch.mix, 1),
+        ("data.codeswitch.variants", settings.data.codeswitch.variants, 1),
         ("checkpoint.every", settings.checkpoint.every, 0),
         ("checkpoint.keep_last", settings.checkpoint.keep_last, 1),
         ("checkpoint.keep_every", settings.checkpoint.keep_every, 0),
@@ -84,6 +89,8 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
     ]
     problems = [f"{key}.{n}: {value}, must be at least {low}" for n, value, low in at_least if not value >= low]
     above_zero = [("optimizer.lr", optimizer.lr), ("optimizer.eps", optimizer.eps)]
+    temperature = settings.data.codeswitch.temperature
+    above_zero += [] if temperature is None else [("data.codeswitch.temperature", temperature)]
     above_zero += [(f"optimizer.groups.{n}.lr", g.lr) for n, g in optimizer.groups.items() if g.lr is not None]
     problems += [
         f"{key}.{n}: {value}, must be above 0, and finite" for n, value in above_zero if not 0 < value < float("inf")
@@ -109,6 +116,27 @@ def _batch_problems(settings: StageConfig, model: ModelConfig, key: str) -> list
         if size is not None and size < longest
     ]
     return problems
+
+
+def _codeswitch_problems(settings: StageConfig, stage: int) -> list[str]:
+    """What the settings say by themselves; the ratio and the lexicons are looked at by what switches."""
+    data, key = settings.data, f"stage{stage}.data"
+    stated = {
+        f"codeswitch.{spec.name}": getattr(data.codeswitch, spec.name)
+        for spec in dataclasses.fields(CodeSwitchConfig)
+        if getattr(data.codeswitch, spec.name) != spec.default
+    }
+    stated |= {"english_field": data.english_field} if data.english_field is not None else {}
+    if not stated:
+        return []
+    if stage != 1:
+        return [f"{key}: {', '.join(stated)}: code-switched text is what stage 1 is trained on; not allowed here"]
+    if not data.codeswitch.lexicons:
+        without = f"but nothing is switched without {key}.codeswitch.lexicons"
+        return [f"{key}.{name}: {value!r}, {without}" for name, value in to_dict(stated).items()]
+    if data.shape != "auto":
+        return [f"{key}.shape: {data.shape}, but codeswitch reads no answers; leave it out, or set {key}.english_field"]
+    return []
 
 
 def _file_problems(settings: StageConfig, key: str) -> list[str]:

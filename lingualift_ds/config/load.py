@@ -182,7 +182,8 @@ def _convert_scalar(hint: type, value: Any, where: str, problems: list[str]) -> 
     elif type(value) is hint:
         return value
     wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
-    problems.append(f"{where}: expected {wanted}, found {_kind(value)} {value!r}")
+    quote = "; YAML takes no, yes, on and off for switches: put words in quotes" if type(value) is bool else ""
+    problems.append(f"{where}: expected {wanted}, found {_kind(value)} {value!r}{quote if hint is str else ''}")
     return value
 
 

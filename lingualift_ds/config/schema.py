@@ -18,7 +18,7 @@ class RunConfig:
     output: str = "runs/default"
     """Run folder: stage 1 writes OUTPUT/stage1, stage 2 reads it and writes OUTPUT/stage2."""
     seed: int = 0
-    """Seed of initial weights, data order and dropout."""
+    """Seed of initial weights, data order, dropout and code-switching."""
     monitors: tuple[Literal["tensorboard", "csv", "wandb"], ...] = ()
     """DeepSpeed monitors to feed, besides metrics.jsonl; their files go to OUTPUT/stageN/monitor."""
     cache: str = "runs/prepared"
@@ -101,7 +101,7 @@ class CodeSwitchConfig:
     null: all alike."""
     mix: int = 1
     """Languages in one sentence, at most."""
-    ratio: str = "0.5"
+    ratio: str | float = "0.5"
     """Share of the switchable words that are switched: 0.5; a range 0.3-1.0, drawn anew for every sentence; or a
     schedule 0.2..0.8, from the first row of the data to the last."""
     units: Literal["phrases", "words"] = "phrases"
@@ -119,6 +119,9 @@ class CodeSwitchConfig:
     """A sample a sentence, not a row."""
     variants: int = 1
     """Samples that one English text gives, each switched in its own way."""
+    columns: str | None = None
+    """Columns of lexicons that are tables, by name or number from 1: english=WORD,translation=3,frequency=COUNT.
+    null: found by their names."""
     unclean: tuple[str, ...] = ()
     """Cleaning steps of the lexicons that are left out."""
 
@@ -128,19 +131,23 @@ class DataConfig:
     """The rows a stage reads."""
 
     train: tuple[str, ...] = ()
-    """Training files: JSON lines, one record a line."""
+    """Training files: JSON lines, one record a line. With `codeswitch` English text, in any file that the command
+    `lingualift-ds codeswitch` reads."""
     heldout: tuple[str, ...] = ()
-    """Held-out files of the same shape: their loss is measured during training, per language."""
+    """Held-out files of the same shape: their loss is measured during training, per language. With `codeswitch`
+    English too, switched as in the first epoch."""
     shape: Literal["auto", "records", "gsm8k", "metamath", "alpaca"] = "auto"
     """Shape of the rows. auto: found from the keys of each file's first row."""
     instruction: str | None = None
     """Instruction for rows that carry none; null: the stage's own."""
     limit: int | None = None
-    """Use only the first rows of the training data, in rows; null: all."""
+    """Use only the first rows of the training data, in rows; null: all. With `codeswitch`, rows of English."""
     order: Literal["shuffled", "file"] = "shuffled"
     """Order of the samples of an epoch. file: as the files have them, for data that go from easy to hard."""
     codeswitch: CodeSwitchConfig = field(default_factory=CodeSwitchConfig)
-    """Make Stage I samples of English rows while training, switched anew in every epoch."""
+    """Stage 1: make samples of English rows, switched anew for every epoch; `lexicons` turns it on."""
+    english_field: str | None = None
+    """Column of the English that `codeswitch` reads; null: found by its name."""
 
 
 @dataclass(frozen=True)

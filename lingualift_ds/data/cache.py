@@ -1,9 +1,9 @@
 """Prepared samples, cached by content: tokenised by the first process that needs them, mapped by all others.
 
 CACHE/<16 hex digits of the key>/ holds one set of samples. The key is a hash over everything that decides what the
-samples are: the files' bytes, both tokenizers, lengths, layout, and the code that makes samples of rows. A folder is
-written aside and renamed, so it is whole or it is not there. No collective is involved: processes meet at a lock of
-the file system (data/lock.py).
+samples are: the files' bytes, both tokenizers, lengths, layout, and the code that makes samples of rows; of rows that
+are code-switched also lexicons, settings, seed and epoch. A folder is written aside and renamed, so it is whole or it
+is not there. No collective is involved: processes meet at a lock of the file system (data/lock.py).
 """
 
 import hashlib
@@ -16,56 +16,58 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 from transformers import PreTrainedTokenizerBase
 
 from lingualift_ds.config import layout
 from lingualift_ds.data import jsonl, languages, prepared, records, tokenize
+from lingualift_ds.data import rows as row_sets
 from lingualift_ds.data.lock import Note, turn
-from lingualift_ds.data.prepared import DamagedStore, PreparedSamples, SampleWriter
-from lingualift_ds.data.records import Record, read_records
+from lingualift_ds.data.prepared import DamagedStore, EpochSamples, PreparedSamples, SampleWriter
+from lingualift_ds.data.rows import Content, RowSet, SwitchedRows
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.log import Progress, duration, get_logger
 
 logger = get_logger(__name__)
 
-_CODE = (jsonl, languages, layout, prepared, records, tokenize)
+_CODE = (jsonl, languages, layout, prepared, records, row_sets, tokenize)
 """Modules that decide what a row becomes: with any of them changed, no older folder is found."""
 _HOW_IT_WAS_LOADED = ("is_local", "local_files_only", "name_or_path")
 """What transformers notes in a tokenizer's config, and says nothing of the tokenizer."""
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Which rows become samples: the first `limit` usable ones of the files, and what serves those that say less."""
-
-    paths: tuple[str, ...]
-    shape: str
-    instruction: str
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        return ", ".join(self.paths)
-
-    def records(self) -> Iterator[Record]:
-        """The records of all files, in order. Among several files an id is told by its file too."""
-        for path in self.paths:
-            for record in read_records(path, self.shape, self.instruction):
-                yield replace(record, id=f"{path}:{record.id}") if len(self.paths) > 1 else record
-
-
-def prepared_samples(rows: Rows, tokenizer: SampleTokenizer, cache: Path) -> PreparedSamples:
+def prepared_samples(rows: RowSet, tokenizer: SampleTokenizer, cache: Path) -> PreparedSamples:
     """The samples of these rows: mapped where they are prepared, else tokenised once, whoever asks at the same time.
 
     What was dropped or shortened is said each time. Raises DataError: unreadable rows, a repeated id, or no usable
     row at all; ConfigError where `cache` cannot be written.
     """
-    contents = [_Content.of(path) for path in rows.paths]
-    described = _describe(rows, tokenizer, contents)
+    contents = rows.contents()
+    return _find(rows, tokenizer, cache, contents, _describe(rows, tokenizer, contents))
+
+
+def samples_by_epoch(rows: SwitchedRows, tokenizer: SampleTokenizer, cache: Path) -> EpochSamples:
+    """The samples of these rows as of every epoch, each set mapped or tokenised (see `prepared_samples`, also for what
+    is raised) when it is first asked for; that of epoch 0 at once."""
+    contents = rows.contents()
+    described = _describe(rows, tokenizer, contents)  # hashes files and tokenizers, which are those of every epoch
+
+    def make(epoch: int) -> PreparedSamples:
+        of_epoch = replace(rows, epoch=epoch)
+        return _find(of_epoch, tokenizer, cache, contents, described | of_epoch.described())
+
+    return EpochSamples(make)
+
+
+def _find(
+    rows: RowSet, tokenizer: SampleTokenizer, cache: Path, contents: list[Content], described: dict
+) -> PreparedSamples:
+    """The samples that are described so, mapped or tokenised."""
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     folder = cache / key[:16]
     samples = _mapped(folder, key)
@@ -78,7 +80,12 @@ def prepared_samples(rows: Rows, tokenizer: SampleTokenizer, cache: Path) -> Pre
 
 
 def _build(
-    folder: Path, key: str, described: dict, rows: Rows, tokenizer: SampleTokenizer, contents: list["_Content"]
+    folder: Path,
+    key: str,
+    described: dict,
+    rows: RowSet,
+    tokenizer: SampleTokenizer,
+    contents: list[Content],
 ) -> PreparedSamples:
     """Tokenise into `folder`, unless another process did while this one waited for its turn."""
     with ExitStack() as stack:
@@ -99,7 +106,7 @@ def _build(
             aside = folder.parent / f"{mine}{os.getpid()}.{time.time_ns()}"
             aside.mkdir()
         try:
-            _tokenise(aside, {"key": key, **described}, rows, tokenizer, sum(c.lines for c in contents), note)
+            _tokenise(aside, {"key": key, **described}, rows, tokenizer, rows.count(contents), note)
             for content in contents:
                 content.check_unchanged()
             with _writing(folder.parent):
@@ -111,21 +118,23 @@ def _build(
     return samples
 
 
-def _tokenise(aside: Path, facts: dict, rows: Rows, tokenizer: SampleTokenizer, lines: int, note: Note | None) -> None:
+def _tokenise(
+    aside: Path, facts: dict, rows: RowSet, tokenizer: SampleTokenizer, count: int, note: Note | None
+) -> None:
     dropped: Counter = Counter()
     with _writing(aside.parent):
         writer = SampleWriter(aside)
     try:
-        with Progress("tokenise", total=min(lines, rows.limit or lines), unit="rows") as progress:
-            for sample in tokenizer.samples(_counted(rows.records(), progress, note), dropped):
+        with Progress("tokenise", total=count, unit="rows") as progress:
+            for sample in tokenizer.samples(rows.records(lambda: _say_done(progress, note), dropped), dropped):
                 with _writing(aside.parent):
                     writer.add(sample)
-                if writer.rows == rows.limit:
+                if writer.rows == rows.most:
                     break
         _say_dropped(rows, dropped)
         if not writer.rows:
             why = dict(dropped) or "there are none"
-            raise DataError(f"{rows}: no usable row: {why}; each needs a text and a target")
+            raise DataError(f"{rows}: no usable row: {why}; {rows.needs}")
         with _writing(aside.parent):
             repeated = writer.repeated_ids()
         if repeated:
@@ -137,12 +146,11 @@ def _tokenise(aside: Path, facts: dict, rows: Rows, tokenizer: SampleTokenizer, 
             writer.close()
 
 
-def _counted(found: Iterator[Record], progress: Progress, note: Note | None) -> Iterator[Record]:
-    for record in found:
-        progress.advance()
-        if note is not None:
-            note.write(f"{progress.done:,} of {progress.total:,} rows")
-        yield record
+def _say_done(progress: Progress, note: Note | None) -> None:
+    """Another row was read: say so on the progress line, and to those who wait."""
+    progress.advance()
+    if note is not None:
+        note.write(f"{progress.done:,} of {progress.total:,} rows")
 
 
 def _mapped(folder: Path, key: str, say: bool = False) -> PreparedSamples | None:
@@ -176,7 +184,7 @@ def _put_in_place(aside: Path, folder: Path, key: str) -> PreparedSamples:
     return PreparedSamples(folder, built=True)
 
 
-def _say_dropped(rows: Rows, dropped: dict[str, int]) -> None:
+def _say_dropped(rows: RowSet, dropped: dict[str, int]) -> None:
     for reason, count in sorted(dropped.items()):
         logger.warning("%s: %d rows %s", rows, count, reason)
 
@@ -184,56 +192,29 @@ def _say_dropped(rows: Rows, dropped: dict[str, int]) -> None:
 # What the key is made of
 
 
-@dataclass(frozen=True)
-class _Content:
-    """A data file's bytes as a hash, its lines, and how it looked when they were read."""
-
-    path: str
-    sha256: str
-    lines: int
-    look: tuple[int, int]
-
-    @classmethod
-    def of(cls, path: str) -> "_Content":
-        jsonl.read_lines(path)  # says in its own words what is wrong with the file
-        digest, lines = hashlib.sha256(), 0
-        look = _look(path)
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                lines += block.count(b"\n")
-        return cls(path, digest.hexdigest(), lines, look)
-
-    def check_unchanged(self) -> None:
-        """Raise DataError where the file was written to since."""
-        if _look(self.path) != self.look:
-            raise DataError(f"{self.path}: was changed while it was being read; start again when it is complete")
-
-
-def _look(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns
-
-
-def _describe(rows: Rows, tokenizer: SampleTokenizer, contents: list[_Content]) -> dict:
+def _describe(rows: RowSet, tokenizer: SampleTokenizer, contents: list[Content]) -> dict:
     """Everything that decides what the samples are, as JSON holds it."""
-    code = hashlib.sha256(b"\0".join(Path(module.__file__).read_bytes() for module in _CODE)).hexdigest()
+    files = [path for module in (*_CODE, *rows.code) for path in _files_of(module)]
     return {
         "files": [content.sha256 for content in contents],
         # A row without an id is named after its file; among several files every row is.
         "names": list(rows.paths) if len(rows.paths) > 1 else [Path(p).name for p in rows.paths],
-        "shape": rows.shape,
-        "instruction": rows.instruction,
-        "limit": rows.limit,
+        **rows.described(),
         "llm": tokenizer_digest(tokenizer.llm),
         "llm_max_tokens": tokenizer.llm_max_tokens,
         "encoder": None if tokenizer.encoder is None else tokenizer_digest(tokenizer.encoder),
         "encoder_max_tokens": tokenizer.encoder_max_tokens,
         "layout": None if tokenizer.layout is None else asdict(tokenizer.layout),
         "whitespace_rows": {str(i): row for i, row in tokenizer.row_of.items()},
-        "versions": {name: version(name) for name in ("transformers", "tokenizers")},
-        "code": code,
+        "versions": {name: version(name) for name in ("transformers", "tokenizers", *rows.libraries)},
+        "code": hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest(),
     }
+
+
+def _files_of(module: ModuleType) -> list[Path]:
+    """The source of a module, or of all modules of a package."""
+    path = Path(module.__file__)
+    return sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -5,13 +5,14 @@ is never seen half done, because it appears under its name only when it is whole
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lingualift_ds.data.atomic import AtomicFile
 from lingualift_ds.errors import DataError
 
 _BOM = b"\xef\xbb\xbf"
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def excerpt(text: str, length: int = 60) -> str:
@@ -50,10 +51,7 @@ def _lines(path: Path, file, keep_blank: bool) -> Iterator[tuple[int, str]]:
             try:
                 line = raw.rstrip(b"\r\n").decode("utf-8")
             except UnicodeDecodeError as error:
-                bad = raw[error.start]
-                raise DataError(
-                    f"{path}:{number}: not UTF-8 (byte 0x{bad:02x} at column {error.start + 1}); save the file as UTF-8"
-                ) from None
+                raise DataError(f"{path}:{number}: {utf8_fault(raw, error)}") from None
             blank = not line.strip()
             found = found or not blank
             if keep_blank or not blank:
@@ -78,68 +76,56 @@ def _records(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int
             record = json.loads(line)
             if "\\u" in line:
                 json.dumps(record, ensure_ascii=False).encode("utf-8")
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}): {excerpt(line)}; "
-                "one object a line is needed"
-            ) from None
         except UnicodeEncodeError:
             raise DataError(f"{path}:{number}: half a surrogate pair is no character") from None
-        except (RecursionError, ValueError) as error:  # nesting too deep; an integer of thousands of digits
-            raise DataError(f"{path}:{number}: JSON that cannot be read ({error})") from None
+        except (RecursionError, ValueError) as error:
+            raise DataError(f"{path}:{number}: {json_fault(line, error)}") from None
         if not isinstance(record, dict):
-            raise DataError(f"{path}:{number}: found a JSON {_kind(record)}, an object {{...}} a line is needed")
+            raise DataError(f"{path}:{number}: found a JSON {kind_name(record)}, an object {{...}} a line is needed")
         yield number, record
 
 
-def _kind(value: object) -> str:
-    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")
+def json_fault(line: str, error: Exception) -> str:
+    """What is wrong with a line that json.loads raised `error` on."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error.msg} at column {error.colno}): {excerpt(line)}; one object a line is needed"
+    return f"JSON that cannot be read ({error})"  # nesting too deep; an integer of thousands of digits
+
+
+def utf8_fault(raw: bytes, error: UnicodeDecodeError) -> str:
+    """What is wrong with a line that raised `error` when it was decoded."""
+    return f"not UTF-8 (byte 0x{raw[error.start]:02x} at column {error.start + 1}); save the file as UTF-8"
+
+
+def kind_name(value: object) -> str:
+    """What JSON calls a value: "array", "null"; else the name of its type."""
+    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", dict: "object"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def encode_line(record: dict) -> bytes:
+    """A record as a line of JSON lines. Raises TypeError, ValueError or RecursionError where it is no JSON."""
+    return _ENCODER.encode(record).encode("utf-8") + b"\n"
 
 
 def write_jsonl(path: Path | str, records: Iterable[dict]) -> int:
     """Write `records` as UTF-8 JSON lines and return how many; the file appears whole or not at all.
 
-    They go to a temporary file in the same folder (made where it is missing), which is renamed over
-    `path` at the end. Where anything fails, also inside `records`, an older file at `path` stays as it was.
+    Where anything fails, also inside `records`, an older file at `path` stays as it was (see `AtomicFile`).
 
     Raises:
         DataError: where the path cannot be written, a record is no valid JSON, or there is no record.
     """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: is not a plain file, records cannot be written there")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = aside.open("xb")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        with file:
-            count = _write(path, file, records)
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    return count
-
-
-def _write(path: Path, file, records: Iterable[dict]) -> int:
     count = 0
-    for record in records:  # outside the try: an OSError of the source is not ours
-        try:
-            file.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: record {count + 1} cannot be written as JSON ({error})") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror})") from None
-        count += 1
-    if not count:
-        raise DataError(f"{path}: there is no record to write")
-    try:
-        file.flush()
-        os.fsync(file.fileno())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+    with AtomicFile(path) as file:
+        for record in records:
+            try:
+                line = encode_line(record)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise DataError(f"{path}: record {count + 1} cannot be written as JSON ({error})") from None
+            file.write(line)
+            count += 1
+        if not count:
+            raise DataError(f"{path}: there is no record to write")
+        file.commit()
     return count

@@ -1,4 +1,4 @@
-"""Which samples make which optimizer step: decided from seed, epoch and step alone, on every rank alike.
+"""Which samples make which optimizer step: decided by seed, epoch and step alone, on every rank alike.
 
 A step holds the same samples whatever the number of ranks or the token budget, and its target tokens are known
 before anything runs, so the loss can be normalised over the whole step without a collective.
@@ -7,7 +7,7 @@ before anything runs, so the loss can be normalised over the whole step without 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from lingualift_ds.data.collate import BatchLayout, collate
 from lingualift_ds.data.packing import group, pack
 from lingualift_ds.data.prepared import Samples
 from lingualift_ds.errors import DataError
+
+Order = Literal["shuffled", "file"]
+"""Of the samples of an epoch; as `data.order` has it."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,26 @@ class Step:
 
 
 class StepLoader:
-    """Steps of an epoch in a shuffled order; every sample once an epoch; the position is two numbers.
+    """Steps of an epoch, shuffled or as the files have it; every sample once an epoch; the position is two numbers.
 
-    The next step is collated in a thread while the present one runs. Set `layout` before the first step.
+    The next step is collated in a thread while the present one runs, but none of an epoch after `epochs`: its samples
+    may not be made yet. Set `layout` before the first step.
     """
 
-    def __init__(self, samples: Samples, batch: BatchPlan, rank: int, seed: int, layout: BatchLayout):
-        if not len(samples):
-            raise DataError("no usable sample is left in the training data")
+    def __init__(
+        self,
+        samples: Samples,
+        batch: BatchPlan,
+        rank: int,
+        seed: int,
+        layout: BatchLayout,
+        order: Order = "shuffled",
+        epochs: int | None = None,
+    ):
         self.samples, self.batch, self.rank, self.seed, self.layout = samples, batch, rank, seed, layout
+        self.order, self.epochs = order, epochs
         self.epoch, self.step_in_epoch = 0, 0
-        self._order: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._steps: tuple[int, np.ndarray, np.ndarray] | None = None
         # A thread starts out on GPU 0, and page-locking memory there would open a second context on it.
         gpu = (torch.cuda.current_device(),) if torch.cuda.is_available() else ()
         self._worker = ThreadPoolExecutor(1, "loader", torch.cuda.set_device if gpu else None, gpu)
@@ -75,7 +87,7 @@ class StepLoader:
         self.step_in_epoch += 1
         if self.step_in_epoch == self.steps_in(self.epoch):
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
-        self._ahead = self._submit()
+        self._ahead = None if self.epoch == self.epochs else self._submit()
         return step
 
     def close(self) -> None:
@@ -85,18 +97,45 @@ class StepLoader:
     def _submit(self) -> "Future[Step]":
         order, bounds = self._epoch(self.epoch)
         chosen = order[bounds[self.step_in_epoch] : bounds[self.step_in_epoch + 1]]
-        return self._worker.submit(make_step, self.samples, chosen, self.batch, self.rank, self.layout)
+        return self._worker.submit(make_step, self.samples.of(self.epoch), chosen, self.batch, self.rank, self.layout)
 
     def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The order of an epoch, and where in it each step begins; the last entry is its end."""
-        if self._order is None or self._order[0] != epoch:
-            order = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.samples))
-            if self.batch.samples:
-                bounds = np.append(np.arange(0, len(order), self.batch.samples), len(order))
-            else:
-                bounds = _cut(self.samples.llm_lengths[order], self.batch.tokens)
-            self._order = (epoch, order, bounds)
-        return self._order[1:]
+        if self._steps is None or self._steps[0] != epoch:
+            self._steps = (epoch, *divide_epoch(self.samples, epoch, self.batch, self.seed, self.order))
+        return self._steps[1:]
+
+
+def divide_epoch(
+    samples: Samples, epoch: int, batch: BatchPlan, seed: int, order: Order
+) -> tuple[np.ndarray, np.ndarray]:
+    """The samples of an epoch in their order, and where in it each step begins; the last entry is its end.
+
+    Raises DataError where there is none.
+    """
+    samples = samples.of(epoch)
+    if not len(samples):
+        raise DataError("no usable sample is left in the training data")
+    if order == "file":
+        chosen = np.arange(len(samples))
+    else:
+        chosen = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(samples))
+    if batch.samples:
+        return chosen, np.append(np.arange(0, len(chosen), batch.samples), len(chosen))
+    return chosen, _cut(samples.llm_lengths[chosen], batch.tokens)
+
+
+def steps_by_epoch(
+    samples: Samples, batch: BatchPlan, seed: int, order: Order, epochs: int, steps: int | None = None
+) -> list[int]:
+    """Steps of each epoch that a run goes through: `epochs` of them, or as many as it takes to `steps`.
+
+    Samples that every epoch has anew are made for each of these.
+    """
+    found, total = [], 0
+    while (total < steps) if steps else (len(found) < epochs):
+        found.append(len(divide_epoch(samples, len(found), batch, seed, order)[1]) - 1)
+        total += found[-1]
+    return found
 
 
 def make_step(samples: Samples, chosen: Sequence[int], batch: BatchPlan, rank: int, layout: BatchLayout) -> Step:

@@ -1,8 +1,8 @@
 """Samples as training reads them: one by one as rows, and their lengths and languages as arrays over all rows.
 
 `PreparedSamples` maps a folder that was written once (data/cache.py decides when): opening it touches no row, however
-many there are. `SampleList` is the same over a list in memory. A folder holds `data.arrow`, an Arrow IPC file, and
-`prepared.json`, which says what must be in it.
+many there are. `SampleList` is the same over a list in memory; `EpochSamples` has a set for every epoch. A folder
+holds `data.arrow`, an Arrow IPC file, and `prepared.json`, which says what must be in it.
 """
 
 import hashlib
@@ -11,7 +11,8 @@ import operator
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ class Samples(Sequence[Sample], ABC):
     def digest(self) -> str:
         """SHA-256 over ids and tokens in order, in hex: tells one training set from another."""
 
+    def of(self, epoch: int) -> "Samples":
+        """The samples of an epoch: these, where all epochs have the same."""
+        return self
+
     def __len__(self) -> int:
         return len(self.llm_lengths)
 
@@ -73,6 +78,41 @@ class SampleList(Samples):
         for sample in self._samples:
             _add_to_digest(digest, sample)
         return digest.hexdigest()
+
+
+class EpochSamples(Samples):
+    """Samples that every epoch has anew: `make` gives the set of an epoch, and is called once for each that is asked
+    for. Read as one set they are those of epoch 0.
+
+    Attributes:
+        sets: those made so far, by epoch.
+    """
+
+    def __init__(self, make: Callable[[int], Samples]):
+        self._make = make
+        self.sets: dict[int, Samples] = {}
+        first = self.of(0)
+        self.llm_lengths, self.dropped = first.llm_lengths, first.dropped
+        self.encoder_lengths, self.target_lengths = first.encoder_lengths, first.target_lengths
+
+    def of(self, epoch: int) -> Samples:
+        """The samples of an epoch; how many there are may differ from epoch to epoch."""
+        if epoch not in self.sets:
+            self.sets[epoch] = self._make(epoch)
+        return self.sets[epoch]
+
+    @property
+    def languages(self) -> np.ndarray:
+        """Codes of the languages."""
+        return self.sets[0].languages
+
+    @property
+    def digest(self) -> str:
+        """That of epoch 0; the other epochs follow from the same rows and lexicons."""
+        return self.sets[0].digest
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.sets[0][index]
 
 
 class DamagedStore(Exception):
@@ -103,8 +143,13 @@ class PreparedSamples(Samples):
         self.llm_lengths, self._soft_rows = columns["llm_length"], columns["soft_rows"]
         self.encoder_lengths, self.target_lengths = columns["encoder_length"], columns["target_length"]
         # Of objects, not of fixed width: the array holds references to a few names, however long one is.
-        self.languages = np.array(self.facts["languages"], dtype=object)[columns["language"]]
+        self._names, self._language = np.array(self.facts["languages"], dtype=object), columns["language"]
         self._batches: dict[int, tuple[Any, list[tuple[np.ndarray, np.ndarray]]]] = {}
+
+    @cached_property
+    def languages(self) -> np.ndarray:
+        """Codes of the languages. Made when first asked for: of many sets, few are."""
+        return self._names[self._language]
 
     @property
     def digest(self) -> str:
@@ -122,7 +167,7 @@ class PreparedSamples(Samples):
         ids, tokens = self._batches[number]
         encoder, prompt, target = (values[offsets[row] : offsets[row + 1]] for offsets, values in tokens)
         soft_rows = int(self._soft_rows[index])
-        return Sample(ids[row].as_py(), self.languages[index], encoder, prompt, target, soft_rows)
+        return Sample(ids[row].as_py(), self._names[self._language[index]], encoder, prompt, target, soft_rows)
 
     def _views(self, number: int) -> tuple[Any, list[tuple[np.ndarray, np.ndarray]]]:
         """The ids of one batch, and of each kind of tokens (offsets, values): views of the file."""

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import yaml
 
-from lingualift_ds.data.codeswitch import make_stage1_records
+from lingualift_ds.config.schema import CodeSwitchConfig
+from lingualift_ds.data.codeswitch import Stage1Maker
 from lingualift_ds.data.jsonl import write_jsonl
-from lingualift_ds.data.lexicon import find_lexicons, read_lexicon
 from lingualift_ds.errors import DataError, LaunchError
 from lingualift_ds.log import get_logger
 from lingualift_ds.miniature.problems import held_out_records, stage1_sentences, stage2_records
@@ -141,9 +141,12 @@ def make_recipe(output: Path, seed: int) -> dict:
 
 
 def _switched(rows: list[dict], output: Path, seed: int) -> Iterator[dict]:
-    found = find_lexicons(output / "lexicons", [code for code in LANGUAGES if code != "en"])
-    lexicons = {code: read_lexicon(path, code) for code, path in found.items()}
-    return make_stage1_records(((r["id"], r["text"]) for r in rows), lexicons, (0.3, 1.0), seed)
+    codes = tuple(code for code in LANGUAGES if code != "en")
+    maker = Stage1Maker.from_config(
+        CodeSwitchConfig(lexicons=(str(output / "lexicons"),), languages=codes, ratio="0.3-1.0"), seed
+    )
+    for row in rows:
+        yield from maker.records(row["id"], row["text"])
 
 
 def _start_pretraining(output: Path, seed: int, steps: int | None) -> dict[str, subprocess.Popen]:

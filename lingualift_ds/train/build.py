@@ -14,12 +14,16 @@ from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact
 from lingualift_ds.checkpoint.manifest import read_manifest
 from lingualift_ds.checkpoint.tensors import read_tensors
+from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.ds_json import zero_level
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.planning import auto_recompute, setup_of
 from lingualift_ds.config.schema import Config, ModelConfig
-from lingualift_ds.data.cache import Rows, prepared_samples, tokenizer_digest
+from lingualift_ds.data.cache import prepared_samples, samples_by_epoch, tokenizer_digest
+from lingualift_ds.data.codeswitch import Stage1Maker
+from lingualift_ds.data.loader import steps_by_epoch
 from lingualift_ds.data.prepared import SampleList, Samples
+from lingualift_ds.data.rows import RISES_UNSEEN, Rows, SwitchedRows, stage1_maker
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.log import get_logger
@@ -94,19 +98,44 @@ def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
     )
 
 
-def read_samples(config: Config, stage: Stage, sources: Sources) -> tuple[Samples, Samples]:
+def read_maker(config: Config, stage: Stage) -> Stage1Maker | None:
+    """What makes this stage's samples of English, its lexicons read; None where its files hold records.
+
+    Raises ConfigError for settings that contradict the lexicons; DataError for a lexicon.
+    """
+    settings = config.stage(stage.number).data.codeswitch
+    if not settings.lexicons:
+        return None
+    return stage1_maker(settings, config.run.seed, f"{stage.folder}.data.codeswitch")
+
+
+def read_samples(
+    config: Config, stage: Stage, sources: Sources, maker: Stage1Maker | None = None
+) -> tuple[Samples, Samples]:
     """Training and held-out samples of a stage, in the order of their files; what was dropped or shortened is said.
+    Code-switched where `maker` is given: the training samples of every epoch that the run goes through, the held-out
+    ones as of epoch 0.
 
     Tokenised where run.cache does not hold them yet. Raises DataError: unreadable rows, or no usable row at all;
     ConfigError: a cache that cannot be written.
     """
-    data, cache = config.stage(stage.number).data, Path(config.run.cache)
-    instruction = data.instruction or stage.instruction
+    settings = config.stage(stage.number)
+    data, cache = settings.data, Path(config.run.cache)
     tokenizer = sample_tokenizer(sources, config.model)
-    train = prepared_samples(Rows(data.train, data.shape, instruction, data.limit), tokenizer, cache)
+    if maker is None:
+        rows = Rows(data.train, data.shape, data.instruction or stage.instruction, data.limit)
+        train = prepared_samples(rows, tokenizer, cache)
+    else:
+        rows = SwitchedRows(data.train, maker, 0, data.english_field, data.instruction, data.limit)
+        train = samples_by_epoch(rows, tokenizer, cache)
+        if maker.switcher.ratio.rising and data.order != "file":
+            logger.warning(RISES_UNSEEN)
+        # Now, so that no GPU waits for an epoch to be prepared. The steps are the same on any number of ranks.
+        batch = plan_batch(settings.batch, 1)
+        steps_by_epoch(train, batch, config.run.seed, data.order, settings.epochs, settings.steps)
     if not data.heldout:
         return train, SampleList([])
-    return train, prepared_samples(Rows(data.heldout, data.shape, instruction), tokenizer, cache)
+    return train, prepared_samples(replace(rows, paths=data.heldout, limit=None), tokenizer, cache)
 
 
 def handover_folder(config: Config, stage: Stage) -> Path | None:

@@ -38,6 +38,7 @@ _COMPARED_BY_CONTENT = (
     "model.encoder",
     "{stage}.data.train",
     "{stage}.data.heldout",
+    "{stage}.data.codeswitch.lexicons",
     "{stage}.start_from",
     "{stage}.deepspeed",
 )

@@ -19,7 +19,7 @@ from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.load import dump_config
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.collate import BatchLayout
-from lingualift_ds.data.loader import StepLoader
+from lingualift_ds.data.loader import StepLoader, steps_by_epoch
 from lingualift_ds.data.prepared import Samples
 from lingualift_ds.engine.build import build_engine, connect, loading
 from lingualift_ds.errors import CheckpointError, LaunchError
@@ -116,6 +116,7 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     settings = config.stage(stage.number)
     stage.trained(settings)
     batch = plan_batch(settings.batch, dist.read_place().world_size)
+    maker = build.read_maker(config, stage)
     sources = build.read_sources(config.model)
     build.check_arrangement(config.model, sources)
     monitor, width = (folder.path / "monitor").absolute(), sources.llm_config.hidden_size
@@ -123,13 +124,15 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     parts = ("llm",) if config.model.encoder is None else ("encoder", "llm")
     check_sharding(stage.folder, settings, parts, stage.trained(settings), zero_level(ds_config))
     handover, handover_id = build.read_handover(config, stage, sources)
-    samples, heldout = build.read_samples(config, stage, sources)
+    samples, heldout = build.read_samples(config, stage, sources, maker)
     described = build.artefact_config(config, sources)
     identity = {
         "zero": zero_level(ds_config),
         "llm": described["llm"]["fingerprint"],
         "encoder": (described["encoder"] or {}).get("fingerprint"),
         "handover": handover_id,
+        # Before the data: where a lexicon changes, the samples do, and the cause is to be named.
+        "lexicon": maker and maker.digest,
         "data": samples.digest,
     }
     return Prepared(folder, start, batch, ds_config, sources, samples, heldout, handover, identity)
@@ -145,9 +148,11 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
         sources.encoder_tokenizer,
         sources.encoder_config and prompt_layout(config.model.alignment),
     )
-    loader = StepLoader(prepared.samples, prepared.batch, place.rank, config.run.seed, layout)
-    total_steps = settings.steps or sum(loader.steps_in(epoch) for epoch in range(settings.epochs))
-    logger.info("%s samples, %s, %s steps, ZeRO-%s", len(prepared.samples), prepared.batch, total_steps, zero)
+    samples, batch, order, seed = prepared.samples, prepared.batch, settings.data.order, config.run.seed
+    by_epoch = steps_by_epoch(samples, batch, seed, order, settings.epochs, settings.steps)
+    loader = StepLoader(samples, batch, place.rank, seed, layout, order, len(by_epoch))
+    total_steps = settings.steps or sum(by_epoch)
+    logger.info("%s samples, %s, %s steps, ZeRO-%s", f"{len(samples):,}", batch, total_steps, zero)
     trained = stage.trained(settings)
     plan = build.plan_model(config, stage, sources, prepared.ds_config, place.world_size)
     if len(set(dist.gather(str(plan)))) > 1:
@@ -171,9 +176,7 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
         loader=loader,
         heldout=Heldout(prepared.heldout, prepared.batch, layout) if len(prepared.heldout) else None,
         store=CheckpointStore(prepared.folder.checkpoints, settings.checkpoint),
-        probe=Probe.among(
-            map(prepared.samples.__getitem__, range(len(prepared.samples))), layout, settings.batch.micro_tokens
-        ),
+        probe=Probe.among(map(samples.__getitem__, range(len(samples))), layout, settings.batch.micro_tokens),
         metrics=MetricsWriter(prepared.folder.metrics),
         total_steps=total_steps,
         facts=_facts(config, stage, prepared, model),
@@ -203,7 +206,8 @@ def settle_run(run: Run, config: Config, sources: build.Sources) -> None:
 
 def _facts(config: Config, stage: Stage, prepared: Prepared, model: BridgedModel) -> dict[str, Any]:
     """What the manifest of every checkpoint says of this run."""
-    handover = build.handover_folder(config, stage)
+    handover, data = build.handover_folder(config, stage), config.stage(stage.number).data
+    words = [*data.codeswitch.lexicons, *(word for word in data.codeswitch.keep if word.startswith("@"))]
     tensors = [*named_parameters(model), *persistent_buffers(model)]
     return {
         "stage": stage.name,
@@ -216,7 +220,8 @@ def _facts(config: Config, stage: Stage, prepared: Prepared, model: BridgedModel
             "llm": config.model.llm,
             "encoder": config.model.encoder,
             "alignment": str(handover) if handover else None,
-            "data": ", ".join(config.stage(stage.number).data.train),
+            "lexicon": ", ".join(words) or None,
+            "data": ", ".join(data.train),
         },
         "tensors": {
             name: {

@@ -1,4 +1,7 @@
-"""Each stage is killed with SIGKILL in the middle and resumed; it must go on as if nothing had happened."""
+"""Each stage is killed with SIGKILL in the middle and resumed; it must go on as if nothing had happened.
+
+Stage 1 makes its samples of English, anew in every epoch; stage 2 reads records.
+"""
 
 import json
 from pathlib import Path
@@ -18,16 +21,20 @@ def recipe(tmp_path_factory) -> Path:
     tiny.write_rows(folder / "stage1.jsonl", 40, language="sw")
     tiny.write_rows(folder / "stage2.jsonl", 40)
     tiny.write_rows(folder / "heldout.jsonl", 7)
+    (folder / "en-sw.txt").write_text("apples\ttufaha\nhas\tana\nbuys\tananunua\nmore\tzaidi\nvery\tsana\n")
     return tiny.write_recipe(folder)
+
+
+def overrides(recipe: Path, folder: Path, stage: int) -> list[str]:
+    switched = [f"stage1.data.codeswitch.lexicons=[{recipe.parent}/en-sw.txt]"] if stage == 1 else []
+    return [f"run.output={folder}", f"stage{stage}.epochs=5", *switched]
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(recipe) -> Path:
     """Both stages in one go, on two ranks."""
     folder = recipe.parent / "straight"
-    jobs = [
-        {"config": str(recipe), "stage": s, "overrides": [f"run.output={folder}", f"stage{s}.epochs=5"]} for s in (1, 2)
-    ]
+    jobs = [{"config": str(recipe), "stage": s, "overrides": overrides(recipe, folder, s)} for s in (1, 2)]
     path = recipe.parent / "jobs.json"
     path.write_text(json.dumps(jobs))
     launch(2, "torchrun", ROOT / "tests/dist/run_many.py", str(path))
@@ -37,7 +44,7 @@ def uninterrupted(recipe) -> Path:
 @pytest.mark.parametrize("stage", [1, 2])
 def test_killed_run_resumes_to_the_same_numbers(recipe, uninterrupted, stage):
     folder = recipe.parent / "killed"
-    arguments = ["--stage", str(stage), "--config", str(recipe), f"run.output={folder}", f"stage{stage}.epochs=5"]
+    arguments = ["--stage", str(stage), "--config", str(recipe), *overrides(recipe, folder, stage)]
     metrics = folder / f"stage{stage}/metrics.jsonl"
     train_and_kill(2, metrics, 7, *arguments)
     assert not (folder / f"stage{stage}/COMPLETE").exists()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lingualift_ds.data.lexicon import DROP_REASONS, build_lexicon, find_lexicons, read_lexicon
-from lingualift_ds.errors import DataError
+from lingualift_ds.data.lexicon import DROP_REASONS, STEPS, build_lexicon, find_lexicons, read_lexicon
+from lingualift_ds.errors import ConfigError, DataError
 
 REAL = Path(__file__).parents[2].parent / "shared/data/lexicons"
 
@@ -44,6 +44,12 @@ def test_phrases_of_several_words_on_both_sides_are_kept(tmp_path):
         ("The\tthe", "identity"),
         ("#aaa\t#aaa", "identity"),
         ("cafe\u0301\tcafé", "identity"),
+        ("taxi\ttaxi", "identity"),
+        ("go\tนะ", "script"),
+        ("go\tenда", "script"),
+        ("дом\tnyumba", "english"),
+        ("дом\tдом", "identity"),
+        ("of\t\u0301ya", "mark"),
     ],
 )
 def test_dirt_is_dropped_and_counted_by_reason(tmp_path, line, reason):
@@ -54,21 +60,27 @@ def test_dirt_is_dropped_and_counted_by_reason(tmp_path, line, reason):
 
 
 @pytest.mark.parametrize(
-    ("line", "english", "translation"),
+    ("language", "line", "english", "translation"),
     [
-        ("bull\tng &apos;ombe", "bull", "ng'ombe"),
-        ("york,\tยอร์ก", "york", "ยอร์ก"),
-        ("report}}\tतकरीर}}", "report", "तकरीर"),
-        ("#the\t#las", "the", "las"),
-        ("France\t[[فرانس]]", "france", "فرانس"),
-        ("latrine\tپا خانہ (فوجی", "latrine", "پا خانہ"),
-        ("e-mail\tbarua-pepe", "e-mail", "barua-pepe"),
-        ("Don’t\tusifanye", "don't", "usifanye"),
-        ("ampersand\tعلامت &", "ampersand", "علامت"),
+        ("sw", "bull\tng &apos;ombe", "bull", "ng'ombe"),
+        ("th", "york,\tยอร์ก", "york", "ยอร์ก"),
+        ("hi", "report}}\tतकरीर}}", "report", "तकरीर"),
+        ("es", "#the\t#las", "the", "las"),
+        ("ur", "France\t[[فرانس]]", "france", "فرانس"),
+        ("ur", "latrine\tپا خانہ (فوجی", "latrine", "پا خانہ"),
+        ("sw", "e-mail\tbarua-pepe", "e-mail", "barua-pepe"),
+        ("sw", "Don’t\tusifanye", "don't", "usifanye"),
+        ("ur", "ampersand\tعلامت &", "ampersand", "علامت"),
+        ("de", "house\tHaus {n}", "house", "Haus"),
+        ("de", "bench [seat]\tBank [Möbel]", "bench", "Bank"),
+        ("sw", "cow\tng&amp;apos;ombe\u0001", "cow", "ng'ombe"),
+        ("af", "a\t&apos; n", "a", "'n"),
+        ("ha", "daughters\t'ya'ya", "daughters", "'ya'ya"),
+        ("af", "word\t'woord'", "word", "woord"),
     ],
 )
-def test_glued_dirt_is_taken_off_and_the_word_kept(tmp_path, line, english, translation):
-    assert lexicon_of(tmp_path, line + "\n").entries == {english: (translation,)}
+def test_glued_dirt_is_taken_off_and_the_word_kept(tmp_path, language, line, english, translation):
+    assert lexicon_of(tmp_path, line + "\n", language).entries == {english: (translation,)}
 
 
 def test_case_variants_become_one_entry_in_file_order(tmp_path):
@@ -92,8 +104,9 @@ def test_german_nouns_keep_and_turkish_words_lose_their_capital_rightly():
 
 
 def test_output_is_nfc_and_joiners_inside_words_stay():
-    entries = build_lexicon("ur", [("a", "e\u0301le\u0300"), ("b", "برہم\u200cپترہ\u200b")]).entries
-    assert entries == {"a": ("\u00e9l\u00e8",), "b": ("برہم\u200cپترہ",)}
+    entries = build_lexicon("ur", [("b", "برہم\u200cپترہ\u200b")]).entries
+    assert entries == {"b": ("برہم\u200cپترہ",)}
+    assert build_lexicon("yo", [("a", "e\u0301le\u0300")]).entries == {"a": ("\u00e9l\u00e8",)}
 
 
 def test_a_lexicon_without_a_usable_pair_is_an_error_that_says_why(tmp_path):
@@ -101,27 +114,93 @@ def test_a_lexicon_without_a_usable_pair_is_an_error_that_says_why(tmp_path):
         lexicon_of(tmp_path, "the the\nyou\t\nof\tof\n")
 
 
-def test_find_prefers_nothing_silently(tmp_path):
-    for name in ("en-sw.txt", "en-hi.tsv", "th.txt", "sw-en.txt", "README.md", "en-es.0-5000.txt"):
-        (tmp_path / name).write_text("a b\n")
-    assert list(find_lexicons(tmp_path)) == ["hi", "sw", "th"]
-    assert find_lexicons(tmp_path, ["th", "hi"]) == {
-        "th": tmp_path / "th.txt",
-        "hi": tmp_path / "en-hi.tsv",
+def test_letters_of_other_scripts_are_no_translation_but_initials_may_stand_in_one():
+    thai = build_lexicon("th", [("player", "เครื่องเล่น DVD"), ("urls", "url"), ("dvd", "DVD"), ("x", "แx")])
+    assert thai.entries == {"player": ("เครื่องเล่น DVD",)}
+    assert thai.dropped == {"identity": 1, "script": 2}
+    assert thai.examples["script"] == ("urls = url", "x = แx")
+    assert build_lexicon("ja", [("shirt", "Tシャツ"), ("ray", "X線")]).pairs == 2
+    assert build_lexicon("ru", [("disc", "DVD-диск"), ("ussr", "СССP")]).entries == {"disc": ("DVD-диск",)}
+    assert build_lexicon("sr", [("house", "kuća"), ("house", "кућа")]).entries == {"house": ("kuća", "кућа")}
+    assert build_lexicon("sr-Cyrl", [("house", "kuća"), ("house", "кућа")]).entries == {"house": ("кућа",)}
+
+
+def test_german_words_that_differ_in_sharp_s_are_two():
+    assert build_lexicon("de", [("mass", "Masse"), ("mass", "Maße")]).entries == {"mass": ("Masse", "Maße")}
+
+
+DIRTY = [
+    ("&quot;house&quot;", "nyumba,"), ("The", "the"), ("go", "นะ"), ("World", "Dunia"), ("world", "dunia"),
+    ("8", "nane"), ("us$", "dola$"), ("&apos;s", "ya"), ("of", "\u0301ya"), ("US", "Marekani"), ("us", "sisi"),
+    ("-", "na"),
+]  # fmt: skip
+
+
+def test_every_step_can_be_left_out_alone():
+    whole = build_lexicon("sw", DIRTY)
+    assert whole.entries == {"house": ("nyumba",), "world": ("dunia",), "us": ("sisi",)}
+    assert whole.pairs + sum(whole.dropped.values()) == whole.found == len(DIRTY)
+    assert whole.mended == {"entities": 1, "punctuation": 1, "case": 2}
+    assert whole.examples["case"] == ("World = Dunia -> World = dunia", "US = Marekani -> US = marekani")
+    assert STEPS.keys() >= whole.mended.keys()
+    changed = {
+        "entities": {"quot;house&quot": ("nyumba",), "apos;s": ("ya",)},
+        "punctuation": {'"house"': ("nyumba,",)},
+        "case": {"world": ("Dunia", "dunia")},
+        "letters": None,  # nothing is left of it
+        "numbers": {"8": ("nane",)},
+        "symbols": {"us$": ("dola$",)},
+        "fragments": {"s": ("ya",)},
+        "marks": {"of": ("\u0301ya",)},
+        "identity": {"the": ("the",)},
+        "script": {"go": ("นะ",)},
+        "acronyms": {"us": ("marekani", "sisi")},
+        "duplicates": {"world": ("dunia", "dunia")},
     }
-    with pytest.raises(DataError, match=r"no lexicon of 'zu' .*there are hi, sw, th"):
-        find_lexicons(tmp_path, ["sw", "zu"])
-    (tmp_path / "sw.tsv").write_text("a b\n")
-    with pytest.raises(DataError, match=r"several lexicons of 'sw': en-sw.txt, sw.tsv"):
-        find_lexicons(tmp_path, ["sw"])
-    with pytest.raises(DataError, match="no such folder"):
-        find_lexicons(tmp_path / "none")
+    assert changed.keys() == STEPS.keys()
+    for step, entries in changed.items():
+        unclean = ("letters", step) if step == "numbers" else (step,)
+        without = build_lexicon("sw", DIRTY, unclean=unclean)
+        for english, translations in (entries or {}).items():
+            assert without.entries[english] == translations, step
+        assert without.pairs + sum(without.dropped.values()) == len(DIRTY), step
+    with pytest.raises(ConfigError, match="unclean 'scripts': no cleaning step; there are entities, .*mean script?"):
+        build_lexicon("sw", DIRTY, unclean=["scripts"])
+
+
+def test_examples_are_the_first_ten_and_short():
+    lexicon = build_lexicon("sw", [(f"word{n}", "x" * 500) for n in range(30)])
+    assert lexicon.dropped == {"number": 30} and len(lexicon.examples["number"]) == 10
+    assert lexicon.examples["number"][0].startswith("word0 = xxx") and len(lexicon.examples["number"][0]) < 100
+
+
+def test_acronyms_keep_their_place_and_their_frequency():
+    pairs = [("TV", "Televisheni", 4.0), ("US", "Marekani", 9.0), ("us", "sisi", 2.0), ("tv", "televisheni", 1.0)]
+    lexicon = build_lexicon("sw", pairs)
+    assert list(lexicon.entries) == ["tv", "us"] and lexicon.dropped == {"acronym": 2}
+    assert lexicon.weights == {"tv": (1.0,), "us": (2.0,)}
+    assert build_lexicon("sw", pairs[:2]).weights == {"tv": (4.0,), "us": (9.0,)}
+
+
+def test_a_lexicon_of_another_language_is_refused_by_its_script(tmp_path):
+    german = "".join(f"{e} {t}\n" for e, t in zip("house water time day night man".split(), GERMAN))
+    with pytest.raises(
+        DataError, match=r"en-th.txt: 100 % of its pairs are not in Thai script; is it a lexicon of ano"
+    ):
+        lexicon_of(tmp_path, german, "th")
+    with pytest.raises(DataError, match=r"not in Thai script; its sides look swapped: en-th.txt is the name where"):
+        lexicon_of(tmp_path, "น้ำ water\nเวลา time\n", "th")
+    assert len(lexicon_of(tmp_path, german + "sea ทะเล\n", "th")) == 1, "a tenth in the script is a dirty lexicon"
+
+
+GERMAN = "Haus Wasser Zeit Tag Nacht Mann".split()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real lexicons at {REAL}")
 def test_real_lexicons_come_out_clean():
-    for language, path in find_lexicons(REAL, ["sw", "th", "zh", "ur"]).items():
+    for language, (path,) in find_lexicons(REAL, ["sw", "th", "zh", "ur"]).items():
         lexicon = read_lexicon(path, language)
+        assert lexicon.sources == (str(path),)
         lines = sum(1 for line in path.read_text(encoding="utf-8").split("\n") if line.strip())
         assert lexicon.pairs + sum(lexicon.dropped.values()) == lines, "a line is kept or counted as dropped"
         assert len(lexicon) > 5000

@@ -22,9 +22,10 @@ from transformers import AutoTokenizer, ByT5Tokenizer
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.schema import AlignmentConfig
 from lingualift_ds.data import cache, lock, prepared
-from lingualift_ds.data.cache import Rows, prepared_samples, tokenizer_digest
+from lingualift_ds.data.cache import prepared_samples, tokenizer_digest
 from lingualift_ds.data.prepared import SampleList
 from lingualift_ds.data.records import read_records
+from lingualift_ds.data.rows import Rows
 from lingualift_ds.data.tokenize import Sample, SampleTokenizer
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.log import get_logger

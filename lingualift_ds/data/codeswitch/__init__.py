@@ -1,12 +1,7 @@
 """Code-switching: English text with some words replaced by their translations, the data of Stage I."""
 
-from lingualift_ds.data.codeswitch.switcher import (
-    STAGE1_INSTRUCTION,
-    CodeSwitcher,
-    Switched,
-    make_stage1_records,
-    parse_ratio,
-    stage1_record,
-)
+from lingualift_ds.data.codeswitch.curriculum import Languages, Ratio
+from lingualift_ds.data.codeswitch.stage1 import STAGE1_INSTRUCTION, Stage1Maker
+from lingualift_ds.data.codeswitch.switcher import Change, CodeSwitcher, Switched
 
-__all__ = ["STAGE1_INSTRUCTION", "CodeSwitcher", "Switched", "make_stage1_records", "parse_ratio", "stage1_record"]
+__all__ = ["STAGE1_INSTRUCTION", "Change", "CodeSwitcher", "Languages", "Ratio", "Stage1Maker", "Switched"]

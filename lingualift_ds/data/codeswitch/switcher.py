@@ -1,244 +1,282 @@
-"""Code-switching: English text with some words replaced by their translations, the data of Stage I.
+"""The switching of one text: which words, into what.
 
-What is switched depends only on the seed, the sample's id, the language and the text: never on the number
-of processes, the order of samples or Python's hash seed. What must not change does not: numbers, amounts,
-formulae, LaTeX, code, URLs and names.
+What is switched depends on the seed, the epoch, the sample's id, the languages and the text alone: never on the number
+of processes, the order of samples, the platform or Python's hash seed. Random numbers are bytes of SHAKE-128 over
+these, little-endian: the same everywhere, a microsecond a text.
 """
 
 import hashlib
-import math
-import random
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import sys
+from array import array
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import NamedTuple
+from unicodedata import normalize
 
-import regex
-
-from lingualift_ds.data.codeswitch.sentences import find_names, starts_sentence
-from lingualift_ds.data.languages import capitalised, capitals, language_name, writes_spaces
-from lingualift_ds.data.lexicon import Lexicon
+from lingualift_ds.data.codeswitch.curriculum import Languages, Ratio
+from lingualift_ds.data.codeswitch.options import Choice, Options, Vocabulary
+from lingualift_ds.data.codeswitch.words import Piece, find_names, starts_sentence, survey, within_protected
+from lingualift_ds.data.lexicon import Lexicon, fold
 from lingualift_ds.errors import ConfigError
 
-STAGE1_INSTRUCTION = "Translate the following code-switched {language} sentence to pure English:"
 
-_WORD = regex.compile(r"\b\p{L}.*?\b", regex.WORD | regex.V1)
-_COMPOUND = regex.compile(r"[-\u2010\u2011]")
-_ATOM = r"\(*(?:\p{Sc}?\d[\d.,]*%?\p{L}?(?!\p{L})|(?<![\p{L}'’])[A-Za-z](?![\p{L}'’]))\)*"
-_OPERATOR = r"(?:\s*[+\-−*/×÷·=<>≤≥≈^]+\s*|(?<=[\d)])\s*[xX]\s*(?=[\d($]))"
-_LATEX = r"(?:\\(?:text|mbox|mathrm)\{[^{}$\n]*\}|\\[A-Za-z]+|(?<!\p{L})\p{L}(?!\p{L})|[^$\n\p{L}])"
-_PROTECTED = regex.compile(
-    "|".join(
-        [
-            r"```.*?```|`[^`\n]+`",  # code
-            r"<<[^<>]*>>",  # GSM8K's calculator marks
-            r"\[asy\].*?\[/asy\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]",
-            r"(?<![\\\d])\$(?=[^\s\d])[^$\n]*[^\s\\$]\$(?!\d)",  # $x + 2$ with any words in it
-            rf"\$(?=\d){_LATEX}*\$(?!\d)",  # $2x + 1$, but not "$5 and $7"
-            r"\\[A-Za-z]+",
-            r"(?:https?://|ftp://|www\.)\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
-            rf"{_ATOM}(?:{_OPERATOR}{_ATOM})+",
-        ]
-    ),
-    regex.DOTALL | regex.V1,
-)
+class Change(NamedTuple):
+    """What was switched: the English, what replaced it, in which language, and where each begins in its text."""
+
+    english: str
+    translation: str
+    language: str
+    english_start: int
+    start: int
 
 
-@dataclass(frozen=True)
 class Switched:
     """A text after code-switching.
 
     Attributes:
         text: the code-switched text, NFC.
-        language: code of the language switched to.
-        switched: (English as in the text, what replaced it), in order.
-        switchable: words or phrases of the text that the lexicon has and that may change.
-        words: words of the text in all, protected spans left out.
+        languages: codes of the languages that were drawn for it.
+        switchable: words or phrases of the text that the lexicons have and that may change.
+        count: how many of them were switched.
     """
 
-    text: str
-    language: str
-    switched: tuple[tuple[str, str], ...]
-    switchable: int
-    words: int
+    __slots__ = (
+        *("text", "languages", "switchable", "count"),
+        *("_pieces", "_protected", "_units", "_chosen", "_numbers", "_parts"),
+    )
+
+    def __init__(self, text: str, languages: tuple[str, ...], pieces: Sequence[Piece], protected: int, units: "Units"):
+        self.text, self.languages, self.switchable, self.count = text, languages, len(units.starts), 0
+        self._pieces, self._protected, self._units, self._chosen = pieces, protected, units, ()
+
+    def replace(self, chosen: Sequence[int], numbers: Sequence[int]) -> None:
+        """Switch the units that begin at the chosen pieces, by a number for each that draws its translation."""
+        units, parts = self._units, [piece.text for piece in self._pieces]
+        options = units.options
+        for start, number in zip(chosen, numbers):
+            own = options[start]
+            parts[start] = own.texts[bisect_right(own.bounds, number)]
+        for start, end in units.ends.items():
+            if start in chosen:
+                parts[start + 1 : end] = [""] * (end - start - 1)
+        if not units.spaced:
+            self._join(chosen, parts)
+        self.count, self._chosen, self._numbers, self._parts = len(chosen), chosen, numbers, parts
+        # Without the space that the first piece brings. Joints can make characters that compose: Hangul, some vowels.
+        self.text = normalize("NFC", "".join(parts)[1:])
+
+    def _join(self, chosen: Sequence[int], parts: list[str]) -> None:
+        """Take out the space between neighbours that are both in languages written without spaces."""
+        pieces, options, ends = self._pieces, self._units.options, self._units.ends
+        for unit, following in zip(chosen, chosen[1:]):
+            end = ends.get(unit, unit + 1)
+            if following == end and not pieces[end - 1].tail and pieces[end].lead == " ":
+                if not (options[unit].spaced or options[following].spaced):
+                    parts[following] = parts[following][1:]
+
+    @property
+    def language(self) -> str:
+        """The code of the language; several are joined with commas."""
+        return ",".join(self.languages)
+
+    @property
+    def ratio(self) -> float:
+        """The share of the switchable words and phrases that were switched; 0 where there are none."""
+        return self.count / self.switchable if self.switchable else 0.0
+
+    @property
+    def words(self) -> int:
+        """Words of the text in all, those left out that are protected."""
+        return len([1 for piece in self._pieces if piece.word]) - self._protected
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was switched, in order."""
+        found, passed, position, origin = [], 0, -1, -1  # the first piece brings a space of its own
+        for start, number in zip(self._chosen, self._numbers if self._chosen else ()):
+            position += sum(map(len, self._parts[passed:start]))
+            origin += sum(len(piece.text) for piece in self._pieces[passed:start])
+            passed, options = start, self._units.options[start]
+            span = self._pieces[start : self._units.ends.get(start, start + 1)]
+            translation = options.translations[bisect_right(options.bounds, number)]
+            lead, tail = len(span[0].lead), len(span[-1].tail)
+            english = "".join([piece.text for piece in span])
+            english = english[lead : len(english) - tail]
+            before = len(self._parts[start]) - len(translation) - tail
+            found.append(Change(english, translation, options.language, origin + lead, position + before))
+        return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Unit:
-    """A span [start, end) of the text that can be switched, and its translations."""
+class Units(NamedTuple):
+    """What can be switched in a text.
 
-    start: int
-    end: int
-    translations: tuple[str, ...]
+    Attributes:
+        options: for each piece; None where nothing begins that can be switched.
+        starts: pieces where a unit begins, in order.
+        ends: start -> end of the units that are phrases of several pieces.
+        spaced: whether all languages put spaces between words.
+    """
 
-
-def parse_ratio(text: str) -> float | tuple[float, float]:
-    """A ratio as written on the command line: `0.5`, or a range `0.3-1.0`. Raises ConfigError."""
-    try:
-        numbers = [float(part) for part in text.split("-")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise ConfigError(f"ratio {text!r}: a share such as 0.5 or a range such as 0.3-1.0 is needed")
-    ratio = numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
-    _bounds(ratio)
-    return ratio
+    options: list[Options | None]
+    starts: list[int]
+    ends: dict[int, int]
+    spaced: bool
 
 
-def _bounds(ratio: float | tuple[float, float]) -> tuple[float, float]:
-    low, high = (ratio, ratio) if isinstance(ratio, (int, float)) else ratio
-    if not 0 <= low <= high <= 1:
-        raise ConfigError(f"ratio {ratio}: shares between 0 and 1 are allowed, a range low to high")
-    return float(low), float(high)
-
-
+@dataclass
 class CodeSwitcher:
     """Switches English text into the languages of `lexicons` (by language code).
 
-    `ratio` is the share of the switchable words that are replaced: a number, or (low, high), from which
-    every sample draws its own. Translations are drawn with weight 1/rank: lexicons list the likely first.
-
-    Raises:
-        ConfigError: for a ratio outside [0, 1] or no lexicon.
+    Raises ConfigError: no lexicon, or settings that contradict each other or the lexicons.
     """
 
-    def __init__(self, lexicons: Mapping[str, Lexicon], ratio: float | tuple[float, float] = 0.5, seed: int = 0):
-        if not lexicons:
-            raise ConfigError("code-switching: at least one lexicon is needed")
-        self.lexicons = dict(lexicons)
-        self.languages = tuple(sorted(lexicons))
-        self.ratio = _bounds(ratio)
-        self.seed = seed
+    lexicons: Mapping[str, Lexicon]
+    ratio: Ratio = Ratio(0.5, 0.5)
+    """Share of the switchable words and phrases that are switched."""
+    seed: int = 0
+    languages: Languages | None = None
+    """How the languages of a sample are drawn; None: one for each sample, all alike."""
+    phrases: bool = True
+    """Whether the longest entry of a lexicon that fits is switched as a whole; else single words only."""
+    choice: Choice = "rank"
+    """How a translation is drawn: with weight 1/rank, all alike, the first, by the lexicon's frequencies."""
+    inflections: bool = False
+    """Whether words that the lexicon lacks are looked up by their base form."""
+    names: bool = False
+    """Whether names are switched like other words."""
+    keep: Collection[str] = ()
+    """Words that never change, in whatever case."""
+    vocabularies: dict[str, Vocabulary] = field(init=False, repr=False)
 
-    def choose_language(self, sample_id: str) -> str:
-        """The language of a sample: uniform over the languages, fixed by (seed, id, set of languages)."""
-        return self.languages[_digest(self.seed, sample_id, *self.languages) % len(self.languages)]
+    def __post_init__(self):
+        if not self.lexicons:
+            raise ConfigError("code-switching: at least one lexicon is needed")
+        self.languages = self.languages or Languages.alike(self.lexicons)
+        keep = frozenset(map(fold, self.keep))
+        self.vocabularies = {
+            code: Vocabulary(self.lexicons[code], self.choice, self.phrases, self.inflections, keep)
+            for code in self.languages.codes
+        }
 
     def switch(
-        self, sample_id: str, text: str, language: str | None = None, names: frozenset[str] = frozenset()
+        self,
+        sample_id: str,
+        text: str,
+        language: str | None = None,
+        names: Collection[str] = (),
+        progress: float = 0.0,
+        epoch: int = 0,
     ) -> Switched:
-        """Code-switch one text, into `language` or the one chosen for the sample.
+        """Code-switch one text, into `language` or those drawn for the sample.
 
-        `names` are words to leave alone besides the names found in the text itself: those of the whole
-        document, where `text` is one sentence of it (see `sentences.find_names`).
+        `names` are words to leave alone besides the names found in the text itself: those of the whole document,
+        where `text` is one sentence of it. `progress`, 0 to 1, is the place in the data, for a ratio that rises.
         """
-        text = unicodedata.normalize("NFC", text)
-        language = language or self.choose_language(sample_id)
-        draw = random.Random(_digest(self.seed, sample_id, language, text))
-        words, units = self._units(text, language, names | find_names(text))
-        wanted = draw.uniform(*self.ratio) * len(units)
-        # The part of a word is a chance, so that the share is right on average in short sentences too.
-        count = min(math.floor(wanted) + (draw.random() < wanted % 1), len(units))
-        chosen = [units[index] for index in sorted(draw.sample(range(len(units)), count))]
-        return self._replace(text, language, chosen, draw, len(units), words)
-
-    def _units(self, text: str, language: str, names: frozenset[str]) -> tuple[int, list[_Unit]]:
-        """The number of words, and the units the lexicon has: the longest phrase first, left to right."""
-        lexicon = self.lexicons[language]
-        spans = _words(text)
-        units: list[_Unit] = []
-        index = 0
-        while index < len(spans):
-            for length in range(min(lexicon.longest_phrase, len(spans) - index), 0, -1):
-                start, end = spans[index][0], spans[index + length - 1][1]
-                found = lexicon.translations(text[start:end])
-                if found and _may_change(text, spans[index : index + length], names):
-                    units.append(_Unit(start, end, found))
-                    break
-            else:
-                length = 1
-            index += length
-        return len(spans), units
-
-    def _replace(
-        self, text: str, language: str, chosen: list[_Unit], draw: random.Random, switchable: int, words: int
-    ) -> Switched:
-        spaced = writes_spaces(language)
-        pieces: list[str] = []
-        switched: list[tuple[str, str]] = []
-        position = 0
-        for unit in chosen:
-            between = text[position : unit.start]
-            if not spaced and switched and between.isspace() and "\n" not in between:
-                between = ""
-            weights = [1 / rank for rank in range(1, len(unit.translations) + 1)]
-            translation = draw.choices(unit.translations, weights)[0]
-            english = text[unit.start : unit.end]
-            translation = _carry_case(english, translation, language, starts_sentence(text, unit.start))
-            pieces += [between, translation]
-            switched.append((english, translation))
-            position = unit.end
-        mixed = unicodedata.normalize("NFC", "".join(pieces) + text[position:])
-        return Switched(mixed, language, tuple(switched), switchable, words)
-
-
-def _digest(*parts: object) -> int:
-    """A number of 128 bits from the parts; lengths are hashed too, so that ("ab", "c") is not ("a", "bc")."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = str(part).encode("utf-8", "surrogatepass")
-        state.update(len(data).to_bytes(8, "big") + data)
-    return int.from_bytes(state.digest(), "big")
-
-
-def _words(text: str) -> list[tuple[int, int]]:
-    """Spans of the words outside what is protected; hyphenated compounds are one word."""
-    protected = [match.span() for match in _PROTECTED.finditer(text)]
-    spans: list[tuple[int, int]] = []
-    for match in _WORD.finditer(text):
-        start, end = match.span()
-        while protected and protected[0][1] <= start:
-            protected.pop(0)
-        if protected and protected[0][0] < end:
-            continue
-        if spans and _COMPOUND.fullmatch(text, spans[-1][1], start):
-            spans[-1] = (spans[-1][0], end)
+        text = normalize("NFC", text)
+        (pieces, special), mix = survey(text), self.languages.mix
+        numbers = _numbers(f"{self.seed} {epoch} {sample_id}", 2 + mix + (2 + (mix > 1)) * len(pieces))
+        languages = (language,) if language else self.languages.draw(numbers[2 : 2 + mix])
+        capitals = [index for index in special if pieces[index].capital]
+        blocked = within_protected(pieces, special)
+        protected = len(blocked)
+        blocked.update(self._names(pieces, capitals, text, names))
+        if len(languages) == 1:
+            units = _find_units(pieces, self.vocabularies[languages[0]], blocked, capitals)
         else:
-            spans.append((start, end))
-    return spans
+            vocabularies = [self.vocabularies[code] for code in languages]
+            units = _find_mixed(pieces, vocabularies, blocked, numbers[2 + mix :])
+        switched = Switched(text, languages, pieces, protected, units)
+        count = self.ratio.count(switched.switchable, progress, numbers[0], numbers[1])
+        if count:
+            # Those with the smallest numbers.
+            first = len(numbers) - 2 * len(pieces)
+            order = numbers[first : first + switched.switchable].tolist()
+            limit = sorted(order)[count - 1]
+            chosen = [start for start, number in zip(units.starts, order) if number <= limit][:count]
+            switched.replace(chosen, numbers[-len(pieces) :])
+        return switched
+
+    def _names(self, pieces: list[Piece], capitals: list[int], text: str, names: Collection[str]) -> list[int]:
+        """Indices of the words with a capital that must stay: names, and an `A` that stands for something."""
+        inside = [index for index in capitals if not starts_sentence(pieces, index)]
+        if not (inside or names):
+            return []
+        found = set() if self.names else find_names(pieces, text, inside).union(names)
+        blocked = [index for index in inside if pieces[index].word == "A"]
+        return blocked + [index for index in capitals if pieces[index].name in found] if found else blocked
 
 
-def _may_change(text: str, spans: list[tuple[int, int]], names: frozenset[str]) -> bool:
-    """Whether the words are no names, and not a letter that stands for a quantity or a label (x, B)."""
-    for start, end in spans:
-        word = text[start:end]
-        if word in names or (end - start == 1 and word not in "aI" and not starts_sentence(text, start)):
-            return False
-    return True
+def _find_units(pieces: list[Piece], vocabulary: Vocabulary, blocked: set[int], capitals: list[int]) -> Units:
+    """What can be switched into one language: the longest phrase first, left to right."""
+    options: list[Options | None] = [*map(vocabulary.__getitem__, pieces)]
+    for index in blocked:
+        options[index] = None
+    ends = _find_phrases(pieces, options, vocabulary, blocked) if vocabulary.phrases else {}
+    for index in capitals:
+        if options[index] is not None:
+            options[index] = _where_it_stands(options[index], pieces, index)
+    return Units(options, [*compress(range(len(options)), options)], ends, vocabulary.spaced)
 
 
-def _carry_case(english: str, translation: str, language: str, first: bool) -> str:
-    """The translation with the case of the English: a capital at its head, or all capitals."""
-    letters = [character for character in english if character.isalpha()]
-    if english[:2] in ("I", "I'", "I’") and not first:
-        return translation  # always a capital in English, and in no other language
-    if len(letters) > 1 and all(character.isupper() for character in letters):
-        return capitals(translation, language)
-    return capitalised(translation, language) if english[0].isupper() else translation
+def _find_phrases(
+    pieces: list[Piece], options: list[Options | None], vocabulary: Vocabulary, blocked: set[int]
+) -> dict[int, int]:
+    """Put phrases in the place of their words; start -> end of each."""
+    ends, after = {}, 0
+    for index in [index for index, own in enumerate(options) if own is not None and own.phrases]:
+        if index >= after:
+            after, options[index] = _longest(pieces, index, options[index], vocabulary, blocked)
+            if after > index + 1:
+                ends[index] = after
+                options[index + 1 : after] = [None] * (after - index - 1)
+    return ends
 
 
-def make_stage1_records(
-    sentences: Iterable[tuple[str, str]],
-    lexicons: Mapping[str, Lexicon],
-    ratio: float | tuple[float, float],
-    seed: int,
-) -> Iterator[dict]:
-    """Stage I records of English sentences, given as (id, text): a record a sentence, in order.
+def _find_mixed(
+    pieces: list[Piece], vocabularies: list[Vocabulary], blocked: set[int], numbers: Sequence[int]
+) -> Units:
+    """What can be switched into several languages: one is drawn of those that have the longest phrase."""
+    options: list[Options | None] = [None] * len(pieces)
+    starts, ends, after = [], {}, 0
+    for index, piece in enumerate(pieces):
+        if index < after or index in blocked:
+            continue
+        there = [(words, words[piece]) for words in vocabularies]
+        found = [_longest(pieces, index, own, words, blocked) for words, own in there if own is not None]
+        found = [(end, own) for end, own in found if own is not None]
+        if found:
+            after = max(end for end, _ in found)
+            longest = [own for end, own in found if end == after]
+            options[index] = _where_it_stands(longest[numbers[index] % len(longest)], pieces, index)
+            starts.append(index)
+            if after > index + 1:
+                ends[index] = after
+    return Units(options, starts, ends, all(words.spaced for words in vocabularies))
 
-    Each record holds id, text (code-switched), instruction, target (the English) and language (its code).
-    Blank sentences are left out. Raises ConfigError, or DataError for a language without a known name.
-    """
-    switcher = CodeSwitcher(lexicons, ratio, seed)
-    for sample_id, text in sentences:
-        if text.strip():
-            yield stage1_record(sample_id, text, switcher.switch(sample_id, text))
+
+def _longest(
+    pieces: list[Piece], index: int, options: Options, vocabulary: Vocabulary, blocked: set[int]
+) -> tuple[int, Options | None]:
+    """Where the longest phrase that begins with a piece ends, or else its word, and its options; None for neither."""
+    if options.phrases and index + 1 < len(pieces):
+        for length in options.phrases.get(pieces[index + 1].key, ()):
+            end = index + length
+            if end <= len(pieces) and blocked.isdisjoint(range(index, end)):
+                found = vocabulary.phrase(pieces[index:end])
+                if found is not None:
+                    return end, found
+    return index + 1, options if options.translations else None
 
 
-def stage1_record(sample_id: str, english: str, switched: Switched) -> dict:
-    """The Stage I record of one switched sentence. Raises DataError for a language without a known name."""
-    return {
-        "id": sample_id,
-        "text": switched.text,
-        "instruction": STAGE1_INSTRUCTION.format(language=language_name(switched.language)),
-        "target": english,
-        "language": switched.language,
-    }
+def _where_it_stands(options: Options, pieces: list[Piece], index: int) -> Options:
+    return options.inside if options.inside and not starts_sentence(pieces, index) else options
+
+
+def _numbers(key: str, count: int) -> "array[int]":
+    """Numbers below DRAWS that a key stands for."""
+    numbers = array("H", hashlib.shake_128(key.encode("utf-8", "surrogatepass")).digest(2 * count))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

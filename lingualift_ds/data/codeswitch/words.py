@@ -1,0 +1,235 @@
+"""English text as pieces of one word each, looked at once for every different piece.
+
+A text is cut at its spaces, and what lies between two of them is analysed once, however often it comes: words repeat
+so much (Zipf's law) that a text costs little more than its cutting. Whatever depends on more than the piece, such as
+names and formulae, is decided per text, for the few pieces that ask for it.
+
+Words are those of Unicode's default word boundaries (UAX 29), as the `regex` module finds them, from the first letter
+on; compounds with a hyphen are one word.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import regex
+
+from lingualift_ds.data.codeswitch.protect import has_mark, has_operator, protected_spans
+from lingualift_ds.data.codeswitch.sentences import OPENING, QUOTES, ends_sentence
+from lingualift_ds.data.lexicon import fold
+
+# The module sees no boundary between a quotation mark at the head of a word and a vowel, as in 'apples' (2026.11).
+_WORD = regex.compile(r"(?:\b|(?<![\p{L}\p{N}]['’])(?<=['’]))\p{L}.*?\b", regex.WORD | regex.V1 | regex.DOTALL)
+_COMPOUND = regex.compile(r"[-\u2010\u2011]")
+_LETTERS = ("a", "A", "I")
+_POINTS = ".,;:!?\"'()"
+MOST_REMEMBERED = 200_000
+"""Entries of a memory of what was looked at before: it begins anew where it is full, whatever the input's size."""
+LONGEST_REMEMBERED = 64
+"""Characters; longer pieces are no words that come again."""
+
+# Capitalised in English only, and no one's name: these are translated like other words.
+_NOT_NAMES = frozenset(
+    """
+    I Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mondays Tuesdays Wednesdays Thursdays
+    Fridays Saturdays Sundays January February July September October November December Christmas Mom Dad
+    I'm I'll I've I'd I’m I’ll I’ve I’d
+    """.split()
+)
+
+
+class Piece:
+    """A part of a text with at most one word in it; a text is its pieces joined, less the first one's space.
+
+    Attributes:
+        lead, word, tail: the text of the piece, in order; `word` is "" where there is none that may change.
+        key: the word as lexicons are looked up.
+        name: the word as names are compared, without the genitive's ending.
+        capital: whether the word begins with a capital.
+        opens: whether the word begins a sentence; None where that is for the pieces before it to say.
+        closes: whether a sentence ends with the piece; None where that is for the pieces before it to say.
+        mark: whether it may be a part of something that is protected and longer than itself.
+        operator: whether a formula may go on beyond it.
+        letter: whether the word is one of a single letter; formulae hold no other words.
+        more: the pieces that come after it before the next space.
+        special: any of `capital`, `mark`, `operator`, `letter`, `more`: other pieces need no second look.
+    """
+
+    __slots__ = (
+        "text",
+        "lead",
+        "word",
+        "tail",
+        "key",
+        "name",
+        "capital",
+        "opens",
+        "closes",
+        "mark",
+        "operator",
+        "letter",
+        "more",
+        "special",
+    )
+
+    def __init__(
+        self,
+        lead: str,
+        word: str,
+        tail: str,
+        opens: bool | None,
+        closes: bool | None,
+        mark: bool = False,
+        operator: bool = False,
+    ):
+        self.text, self.lead, self.word, self.tail = lead + word + tail, lead, word, tail
+        self.key = fold(word) if word else ""
+        self.name = word[:-2] if word.endswith(("'s", "’s")) else word
+        self.capital = word[:1].isupper() or word[:1].istitle()
+        self.opens, self.closes, self.mark, self.operator = opens, closes, mark, operator
+        self.letter = word in _LETTERS
+        self.more: tuple[Piece, ...] = ()
+        self.special = self.capital or mark or operator or self.letter
+
+
+class _Chunks(dict):
+    """The first piece of each chunk of text between two spaces."""
+
+    def __missing__(self, chunk: str) -> Piece:
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        piece, *more = _analyse(chunk)
+        if more:
+            piece.more, piece.special = tuple(more), True
+        if len(chunk) <= LONGEST_REMEMBERED:
+            self[chunk] = piece
+        return piece
+
+
+_chunks = _Chunks()
+
+
+def cut(text: str) -> list[Piece]:
+    """The pieces of a text."""
+    return survey(text)[0]
+
+
+def survey(text: str) -> tuple[list[Piece], list[int]]:
+    """The pieces of a text, and the indices of those that are special."""
+    pieces = [*map(_chunks.__getitem__, text.split(" "))]
+    special = [index for index, piece in enumerate(pieces) if piece.special]
+    if any([pieces[index].more for index in special]):
+        pieces = [*chain.from_iterable([(piece, *piece.more) for piece in pieces])]
+        special = [index for index, piece in enumerate(pieces) if piece.special]
+    return pieces, special
+
+
+def _analyse(chunk: str) -> tuple[Piece, ...]:
+    """A chunk's pieces, the first with the space before it. Every word carries what follows it, up to the next."""
+    bare = chunk.strip(_POINTS)
+    if bare.isascii() and bare.isalpha() and bare[1:].islower():  # most chunks: nothing in them can be protected
+        start = chunk.index(bare)
+        words, mark, operator = [(start, start + len(bare))], False, False
+    else:
+        words, mark, operator = _words(chunk), has_mark(chunk), has_operator(chunk)
+    closes = ends_sentence(chunk)
+    if not words:
+        return (Piece(" " + chunk, "", "", None, closes, mark, operator),)
+    ends = [start for start, _ in words[1:]] + [len(chunk)]
+    lead, pieces = " " + chunk[: words[0][0]], []
+    for number, ((start, end), until) in enumerate(zip(words, ends)):
+        before = chunk[words[number - 1][1] : start] if number else chunk[:start]
+        opens = _opens(before, chunk[:start], first=number == 0)
+        pieces.append(Piece(lead, chunk[start:end], chunk[end:until], opens, closes, mark, operator))
+        lead = ""
+    return tuple(pieces)
+
+
+def _opens(between: str, before: str, first: bool) -> bool | None:
+    """Whether a word begins a sentence, by what stands between it and the word before, or else the chunk's start."""
+    bare = between.rstrip(OPENING)
+    # `said "We` is a start too; in a bracket or after a space alone it is not.
+    if any(mark in between[len(bare) :] for mark in QUOTES):
+        return True
+    return ends_sentence(before) if bare else (None if first else False)
+
+
+def _words(chunk: str) -> list[tuple[int, int]]:
+    """Spans of the words outside what is protected; hyphenated compounds are one word."""
+    protected = Spans(chunk)
+    spans: list[tuple[int, int]] = []
+    for match in _WORD.finditer(chunk):
+        start, end = match.span()
+        if protected.touch(start, end):
+            continue
+        if spans and _COMPOUND.fullmatch(chunk, spans[-1][1], start):
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def starts_sentence(pieces: Sequence[Piece], index: int) -> bool:
+    """Whether the word of a piece is the first of a sentence, a line or a quotation."""
+    said = pieces[index].opens
+    while said is None and index > 0:
+        index -= 1
+        said = pieces[index].closes
+    return said is None or said
+
+
+def find_names(pieces: Sequence[Piece], text: str, inside: Sequence[int] | None = None) -> set[str]:
+    """The words of an English text that are names: written with a capital inside a sentence.
+
+    A name is one at the head of a sentence too. Days, most months and `I` are no names; nor is a word that the text
+    also has in small letters, nor anything in a text that is all capitals. `inside`: indices of the words with a
+    capital inside a sentence, where they are known.
+    """
+    if inside is None:
+        inside = [i for i, piece in enumerate(pieces) if piece.capital and not starts_sentence(pieces, i)]
+    names = {pieces[i].name for i in inside} - _NOT_NAMES
+    if not names or all(piece.capital or not piece.word for piece in pieces):
+        return set()
+    small = [name for name in names if name.lower() in text]
+    if small:  # not sure to be a word of its own
+        words = {piece.word for piece in pieces}
+        names.difference_update([name for name in small if name.lower() in words])
+    return names
+
+
+def within_protected(pieces: Sequence[Piece], special: Sequence[int]) -> set[int]:
+    """Indices of the words that lie in a protected span longer than their piece; `special` are those of the pieces
+    that are so."""
+    beyond = [index for index in special if pieces[index].mark or pieces[index].operator]
+    if not beyond:
+        return set()
+    letters = [index for index in special if pieces[index].letter]
+    formulae = any([piece.operator for index in letters for piece in pieces[max(0, index - 1) : index + 2]])
+    if not formulae and not any([pieces[index].mark for index in beyond]):
+        return set()
+    spans = Spans("".join([piece.text for piece in pieces]), formulae)
+    if not spans:
+        return set()
+    inside, position = set(), 0
+    for index, piece in enumerate(pieces):
+        start = position + len(piece.lead)
+        position += len(piece.text)
+        if piece.word and spans.touch(start, start + len(piece.word)):
+            inside.add(index)
+    return inside
+
+
+class Spans:
+    """The protected spans of a text, asked for from left to right."""
+
+    def __init__(self, text: str, formulae: bool = True):
+        self._spans, self._next, self._end = protected_spans(text, formulae), 0, 0
+
+    def __bool__(self) -> bool:
+        return bool(self._spans)
+
+    def touch(self, start: int, end: int) -> bool:
+        """Whether a protected span overlaps [start, end); every start is at or after the one before it."""
+        while self._next < len(self._spans) and self._spans[self._next][0] < end:
+            self._end = max(self._end, self._spans[self._next][1])
+            self._next += 1
+        return self._end > start
