@@ -82,16 +82,15 @@ class PlainSwitcher:
         first, *rest = said.split(" ")
         if any(mark in part for part in rest or [first] for mark in QUOTES):
             return True
-        found = ends_sentence(text[max(0, before - 40) : before])
+        found = ends_sentence(text[max(0, before - 40) : before].rsplit(" ", 1)[-1])
         return found is None or found
 
     def _units(self, text: str, words: list[tuple[int, int]], language: str) -> list[tuple[int, int, tuple[str, ...]]]:
         names, entries = self._names(text, words), self.lexicons[language].entries
         blocked = []
-        for start, end in words:
+        for number, (start, end) in enumerate(words):
             word = text[start:end]
-            label = len(word) == 1 and (word not in "aAI" or (word == "A" and not self._starts(text, start)))
-            blocked.append(label or _bare(word) in names)
+            blocked.append(_bare(word) in names or (len(word) == 1 and self._is_label(text, words, number)))
         units, index = [], 0
         while index < len(words):
             for length in range(min(self.longest[language], len(words) - index), 0, -1):
@@ -104,6 +103,18 @@ class PlainSwitcher:
                 length = 1
             index += length
         return units
+
+    def _is_label(self, text: str, words: list[tuple[int, int]], number: int) -> bool:
+        start, end = words[number]
+        letter, after = text[start:end], text[end : end + 1]
+        if letter == "I":
+            named = number and words[number - 1][1] + 1 == start and text[start - 1] == " "
+            named = named and text[words[number - 1][0]].isupper() and not self._starts(text, words[number - 1][0])
+            return after in tuple(".)]:") or bool(named)
+        if letter not in "aA" or after not in ("", " ") or (letter == "A" and not self._starts(text, start)):
+            return True
+        following = words[number + 1] if number + 1 < len(words) else (0, 0)
+        return following[1] - following[0] == 1 and " " not in text[end + 1 : following[0]]
 
     def _replace(self, text: str, chosen: list, numbers: tuple[int, ...], language: str) -> str:
         spaced, parts, position = writes_spaces(language), [], 0

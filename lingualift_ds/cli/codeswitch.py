@@ -9,6 +9,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from lingualift_ds.cli.errors import leaving_when_told
 from lingualift_ds.cli.preview import format_pair, uses_colour
 from lingualift_ds.config.schema import CodeSwitchConfig
 from lingualift_ds.data.codeswitch import Stage1Maker
@@ -111,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     if args.preview:
         preview(source, maker, args.preview)
     if args.output is not None:
-        write(source, maker, settings, args)
+        with leaving_when_told():
+            write(source, maker, settings, args)
     return 0
 
 

@@ -39,7 +39,8 @@ def make_records(sentences, lexicons, ratio: str, seed: int) -> list[dict]:
         "a + x = 7", r"$\frac{a}{x} \text{ of the }$", "$2x + 3$", "`the money`", "the.money@of.org",
         "4 x 3 = 12", r"\begin{align} a &= the \end{align}", "(a + 2) * x = 9", "€1.234,50", "1/2", "a.m",
         "#### 72", "{the} {{money}}", "<the money>", "<extra_id_0>", "[NAME]", "[PERSON A]", "%(the)s", "$the", "@the",
-        "5 EUR", "USD 5", "5kg", "1st", "${the}", "I + a", "48/2=$<<48/2=24>>24",
+        "5 EUR", "USD 5", "5kg", "1st", "${the}", "I + a", "48/2=$<<48/2=24>>24", "<|the|>", "&the;", "/of/the/day",
+        "the.org/of/money", "file:///the/day", "US$5", "the₂", "the(x)", "(A)", "a)", "A.", "A:", "a, b", "a x",
     ],
 )  # fmt: skip
 def test_numbers_formulae_and_addresses_survive(kept):
@@ -77,6 +78,21 @@ def test_names_stay_and_sentence_starts_carry_their_capital():
     assert "Bill" in names("Bill has a dog. How many has Bill?")
     assert names("On Monday I'm with Smith and Ann's dog") == {"Smith", "Ann"}
     assert switch("THE MONEY IS").text == "SWTHE SWMONEY SWIS"
+
+
+def test_heads_of_lists_and_titles_are_no_names_and_numerals_no_pronouns():
+    assert switch("He said “the end.” The day (of it.) His day").text.endswith(
+        "“swthe end.” Swthe swday (swof it.) Swhis swday"
+    )
+    assert (
+        switch("so\n- Day\n* The *Money* and **Friends**\n1) His").text
+        == "so\n- Swday\n* Swthe *Money* swand **Friends**\n1) Swhis"
+    )
+    assert (
+        switch("World War I and Henry I, so I is The friend").text
+        == "World War I swand Henry I, so swi swis Swthe swfriend"
+    )
+    assert switch("A. The money B. His (A) A day").text == "A. Swthe swmoney B. Swhis (A) Swa swday"
 
 
 def test_case_of_the_language_is_its_own():
@@ -167,9 +183,10 @@ def test_languages_are_drawn_evenly_or_by_weight():
     lexicons = {"sw": SWAHILI, "th": THAI, "zu": SWAHILI}
     drawn = drawn_languages(Languages.choose(["sw:4", "th", "zu"], lexicons))
     assert 540 < drawn.count("sw") < 660 and 100 < drawn.count("th") < 200
-    # 29 and 4 entries; the square roots are 5.4 and 2.
+    # 4 entries against 29: the square root of their ratio.
     by_size = Languages.choose([], {"sw": SWAHILI, "th": THAI}, temperature=2)
-    assert by_size.weights == pytest.approx((len(SWAHILI) ** 0.5, 2.0))
+    assert by_size.weights == pytest.approx((1.0, (4 / len(SWAHILI)) ** 0.5))
+    assert Languages.choose([], {"sw": SWAHILI, "th": THAI}, temperature=1e-3).weights == (1.0, 0.0)
 
 
 def test_several_languages_share_a_sentence_and_each_switches_what_it_has():
@@ -205,6 +222,9 @@ def test_inflected_words_are_looked_up_by_their_base_only_where_asked():
     assert switch("Running apples churches", lexicon).text == "Running matofaa churches"
     assert switch("Running apples churches", lexicon, inflections=True).text == "Kimbia matofaa kanisa"
     assert switch("apple's", lexicon, inflections=True).text == "tofaa"
+    other = Lexicon("sw", {word: ("x",) for word in ("will", "be", "do", "few", "good", "large", "little", "can")})
+    text = "won't isn't don't fewer better largest less cannot"
+    assert switch(text, other, inflections=True).text == text, "these say something else than their base forms"
 
 
 def test_translation_is_the_first_or_drawn_alike_or_by_frequency():

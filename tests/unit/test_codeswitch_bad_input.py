@@ -3,10 +3,16 @@
 import gzip
 import json
 import logging
+import os
 import resource
+import signal
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lingualift_ds.cli import main as cli
@@ -146,6 +152,41 @@ def test_full_disk_leaves_the_earlier_output(work, capsys, processes):
     assert told.startswith("error: out.jsonl: cannot be written (File too large)")
     assert (work / "out.jsonl").read_text() == "of yesterday"
     assert sorted(path.name for path in work.iterdir()) == ["in.jsonl", "lexicons", "out.jsonl"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_stopped_command_leaves_no_process_and_no_half_output(work, number):
+    (work / "many.jsonl").write_text(
+        "".join(json.dumps({"text": "The money of the day. " * 50}) + "\n" for _ in range(20000))
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "lingualift_ds.cli.main",
+        "codeswitch",
+        "--input",
+        "many.jsonl",
+        *LEXICONS,
+        *OUTPUT,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([*command, "--num-proc", "2"], env=environment, stderr=subprocess.DEVNULL)
+    main = psutil.Process(process.pid)
+    wait_for(lambda: len(main.children()) == 2 and any(path.suffix == ".tmp" for path in work.iterdir()))
+    workers = main.children()
+    process.send_signal(number)
+    assert process.wait(20) == {signal.SIGINT: 130, signal.SIGKILL: -9}.get(number, 128 + number)
+    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+    assert (work / "out.jsonl").read_text() == "of yesterday"
+    if number != signal.SIGKILL:  # no one is left to remove it
+        assert not [path for path in work.iterdir() if path.suffix == ".tmp"]
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 def test_bad_rows_up_to_the_limit_are_left_out_counted_and_told(work, caplog, monkeypatch):

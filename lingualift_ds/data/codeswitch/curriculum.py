@@ -97,7 +97,9 @@ class Languages:
                 raise ConfigError(f"temperature {temperature}: a number above 0 is needed")
             if stated:
                 raise ConfigError(f"language {stated[0]}: has a weight of its own, but temperature sets them")
-            weights = {code: len(lexicons[code]) ** (1 / temperature) for code in weights}
+            most = max(len(lexicons[code]) for code in weights)
+            # Relative to the largest: a power of thousands may be too large for a number.
+            weights = {code: (len(lexicons[code]) / most) ** (1 / temperature) for code in weights}
         if mix < 1:
             raise ConfigError(f"mix {mix}: at least one language in a sentence is needed")
         codes = tuple(sorted(weights))

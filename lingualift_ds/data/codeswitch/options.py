@@ -6,12 +6,16 @@ from itertools import accumulate
 from typing import Literal
 
 from lingualift_ds.data.codeswitch.curriculum import DRAWS
-from lingualift_ds.data.codeswitch.words import LONGEST_REMEMBERED, MOST_REMEMBERED, Piece, cut
+from lingualift_ds.data.codeswitch.words import LONGEST_REMEMBERED, MOST_REMEMBERED, Piece, chunks, cut
 from lingualift_ds.data.languages import capitalised, capitals, writes_spaces
 from lingualift_ds.data.lexicon import Lexicon, fold
 from lingualift_ds.errors import ConfigError
 
 Choice = Literal["rank", "uniform", "first", "frequency"]
+
+
+_OTHER_WORDS = ("less", "least", "cannot")
+"""Words whose base form means another thing, beside negated and compared ones."""
 
 
 class Options:
@@ -40,7 +44,7 @@ class Options:
         phrases: Mapping[str, tuple[int, ...]] | None = None,
     ):
         self.language, self.spaced, self.translations, self.bounds = language, spaced, translations, bounds
-        self.texts = tuple(lead + translation + tail for translation in translations)
+        self.texts = tuple([lead + translation + tail for translation in translations])
         self.inside, self.phrases = inside, phrases
 
 
@@ -67,12 +71,14 @@ class Vocabulary(dict):
         self.language, self.spaced = lexicon.language, writes_spaces(lexicon.language)
         self._lexicon, self._choice, self._inflections, self._keep = lexicon, choice, inflections, frozenset(keep)
         self.phrases = _phrase_heads(lexicon.entries, self._keep) if phrases else {}
+        self._generation = chunks.generation
         self._found: dict[tuple[str, int, int], Options | None] = {}
 
     def __missing__(self, piece: Piece) -> Options | None:
         options = self._find(piece)
-        if len(self) >= MOST_REMEMBERED:
+        if self._generation != chunks.generation or len(self) >= MOST_REMEMBERED:
             self.clear()
+            self._generation = chunks.generation
         if len(piece.text) <= LONGEST_REMEMBERED:
             self[piece] = options
         return options
@@ -93,8 +99,8 @@ class Vocabulary(dict):
     def _find(self, piece: Piece) -> Options | None:
         if not piece.word or piece.key in self._keep:
             return None
-        if len(piece.word) == 1 and piece.word not in "aAI":
-            return None  # a letter that stands for a quantity or a label: x, B
+        if len(piece.word) == 1 and not _is_no_label(piece):
+            return None
         phrases = self.phrases.get(piece.key)
         forms = (piece.key, *(base_forms(piece.key) if self._inflections else ()))
         key = next((form for form in forms if form in self._lexicon.entries), None)
@@ -105,8 +111,9 @@ class Vocabulary(dict):
     def _options(self, lead: str, english: str, tail: str, key: str, phrases: Mapping | None) -> Options:
         translations = self._lexicon.entries[key][: 1 if self._choice == "first" else None]
         bounds = self._bounds(key, len(translations))
-        cased = tuple(carry_case(english, translation, self.language) for translation in translations)
-        inside = None
+        cased, inside = translations, None
+        if english[:1].isupper():
+            cased = tuple([carry_case(english, translation, self.language) for translation in translations])
         if english[:2] in ("I", "I'", "I’", "I "):
             inside = Options(self.language, self.spaced, lead, translations, tail, bounds)
         return Options(self.language, self.spaced, lead, cased, tail, bounds, inside, phrases)
@@ -115,6 +122,13 @@ class Vocabulary(dict):
         if self._choice == "frequency" and key in self._lexicon.weights:
             return _bounds(self._lexicon.weights[key])
         return _equal(count) if self._choice == "uniform" else _by_rank(count)
+
+
+def _is_no_label(piece: Piece) -> bool:
+    """Whether a letter by itself is the article or the pronoun, and no quantity or label: x, B, A), a., part I."""
+    if piece.word in ("a", "A"):
+        return not piece.tail
+    return piece.word == "I" and piece.tail[:1] not in (".", ")", "]", ":")
 
 
 def carry_case(english: str, translation: str, language: str) -> str:
@@ -133,7 +147,11 @@ def base_forms(word: str) -> tuple[str, ...]:
     from simplemma import lemmatize  # its word lists take half a second that only those who ask for it should wait
 
     bare = word[:-2] if word.endswith("'s") else word.removesuffix("'")
-    return tuple(form for form in dict.fromkeys((bare, lemmatize(bare, lang="en").lower())) if form not in ("", word))
+    lemma = lemmatize(bare, lang="en").lower()
+    # Not from won't to will, from fewer to few, from better to good: these say something else.
+    if "'" in bare or bare.endswith(("er", "est")) or len(bare) < 3 or lemma[:1] != bare[:1] or bare in _OTHER_WORDS:
+        lemma = bare
+    return tuple(form for form in dict.fromkeys((bare, lemma)) if form not in ("", word))
 
 
 def _phrase_heads(entries: Mapping[str, tuple[str, ...]], keep: frozenset[str]) -> dict[str, dict[str, tuple[int]]]:

@@ -7,7 +7,9 @@ out depends neither on the number of processes nor on the size of a block.
 import gc
 import multiprocessing
 import os
+import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -101,6 +103,16 @@ def _start(work: Work) -> None:
     global _work
     _work = work
     gc.freeze()  # lexicons live as long as the process: they need not be looked through again and again
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handlers came with the fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone: one that was killed cannot say so, and the pipe stays open."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _make(block: Block) -> tuple[Any, Tally]:

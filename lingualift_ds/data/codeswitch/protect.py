@@ -17,7 +17,7 @@ _BY_MARK = {
     "`": [rf"```.{{1,{_MOST}}}?```|`[^`\n]{{1,{_MOST}}}`"],  # code
     "<": [
         rf"<<[^<>]{{0,{_MOST}}}>>",  # GSM8K's calculator marks
-        r"</?[A-Za-z_][^<>\n]{0,200}>",  # <name>, </b>
+        r"</?[A-Za-z_][^<>\n]{0,200}>|<\|[^|<>\n]{0,60}\|>",  # <name>, </b>, <|user|>
     ],
     "\\": [
         rf"\\begin\{{(\w+\*?)\}}.{{0,{_MOST}}}?\\end\{{\1\}}",
@@ -38,9 +38,15 @@ _BY_MARK = {
     "{": [r"\{[^{}\n]{0,200}\}"],  # {name}
     "%": [r"%\(\w+\)[a-z]|%[sdifr]\b"],
     "@": [r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?<!\w)@\w+"],
-    "://": [r"(?:https?|ftp)://\S+"],
+    "://": [r"\b\w+://\S+"],
+    "&": [r"&#?\w{1,10};"],  # &nbsp;
+    "/": [r"(?<!\S)(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*)*", r"(?:[\w-]+\.)+\p{Ll}{2,}/\S*"],  # /usr/bin, example.org/the
+    "(": [r"\b[\p{L}_][\w.]*(?=\()"],  # print(, sin(x)
     "www.": [r"www\.\S+"],
-    "": [r"\b\p{Lu}{3}\s?(?=\d)|(?<=\d\s?)\p{Lu}{3}\b"],  # USD 5, 5 EUR
+    "": [
+        r"\b\p{Lu}{3}\s?(?=\d)|(?<=\d\s?)\p{Lu}{3}\b|\b\p{L}{1,3}(?=\p{Sc}\d)",  # USD 5, 5 EUR, US$5
+        r"\p{L}+(?=[₀-₉⁰-⁹²³¹])|\b(?:I{2,3}|IV|VI{1,3}|IX|XI{1,3}|XIV|XV|XX)\b",  # CO₂, chapter IV
+    ],
 }
 _PATTERNS = {
     mark: [regex.compile(pattern, regex.DOTALL | regex.V1) for pattern in patterns]

@@ -5,8 +5,11 @@ import regex
 _ABBREVIATION = regex.compile(r"(?:^|[^\p{L}])(?:Mr|Mrs|Ms|Dr|St|Prof|Gen|Sgt|Capt|Mt|Jr|Sr|vs|No|\p{Lu})\.$")
 _LONGEST_ABBREVIATION = 8
 _BREAK = regex.compile(r"(?<=[.?!][\"'”’)\]]?)\s+(?=[\"'“‘(\[]?\p{Lu})")
-OPENING = " \t\"'“‘(["
+OPENING = " \t\"'“‘«([*"
 """What may stand between the end of a sentence and the first word of the next."""
+_CLOSING = "\"'”’»)]*_"
+"""What may stand after the full stop of a sentence."""
+_LIST_MARK = regex.compile(r"(?:^|\n)(?:[>|#•·*]+|\(?[0-9a-zA-Z]{1,2}[).])$|\n[-–]$")
 QUOTES = ('"', "“")
 _ENDS = "\n\r?!:…"
 
@@ -29,9 +32,10 @@ def ends_sentence(text: str) -> bool | None:
     said = text.rstrip(OPENING)
     if not said:
         return True if any(mark in text for mark in QUOTES) else None
-    if said[-1] == ".":
+    if said[-1] == "." or _LIST_MARK.search(said):
         return not _ends_in_abbreviation(said, len(said))
-    return said[-1] in _ENDS
+    bare = said.rstrip(_CLOSING)
+    return said[-1] in _ENDS or bare[-1:] in (".", *_ENDS)
 
 
 def _ends_in_abbreviation(text: str, end: int) -> bool:

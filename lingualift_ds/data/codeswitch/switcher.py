@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 from lingualift_ds.data.codeswitch.curriculum import Languages, Ratio
 from lingualift_ds.data.codeswitch.options import Choice, Options, Vocabulary
-from lingualift_ds.data.codeswitch.words import Piece, find_names, starts_sentence, survey, within_protected
+from lingualift_ds.data.codeswitch.words import Piece, find_names, is_label, starts_sentence, survey, within_protected
 from lingualift_ds.data.lexicon import Lexicon, fold
 from lingualift_ds.errors import ConfigError
 
@@ -49,7 +49,8 @@ class Switched:
 
     def __init__(self, text: str, languages: tuple[str, ...], pieces: Sequence[Piece], protected: int, units: "Units"):
         self.text, self.languages, self.switchable, self.count = text, languages, len(units.starts), 0
-        self._pieces, self._protected, self._units, self._chosen = pieces, protected, units, ()
+        self._pieces, self._protected, self._units = pieces, protected, units
+        self._chosen = self._numbers = self._parts = ()
 
     def replace(self, chosen: Sequence[int], numbers: Sequence[int]) -> None:
         """Switch the units that begin at the chosen pieces, by a number for each that draws its translation."""
@@ -58,23 +59,23 @@ class Switched:
         for start, number in zip(chosen, numbers):
             own = options[start]
             parts[start] = own.texts[bisect_right(own.bounds, number)]
-        for start, end in units.ends.items():
-            if start in chosen:
-                parts[start + 1 : end] = [""] * (end - start - 1)
+        for start in units.ends.keys() & chosen if units.ends else ():
+            end = units.ends[start]
+            parts[start + 1 : end] = [""] * (end - start - 1)
         if not units.spaced:
             self._join(chosen, parts)
         self.count, self._chosen, self._numbers, self._parts = len(chosen), chosen, numbers, parts
-        # Without the space that the first piece brings. Joints can make characters that compose: Hangul, some vowels.
-        self.text = normalize("NFC", "".join(parts)[1:])
+        parts[0] = parts[0][1:]  # a space that only the pieces have
+        # Joints can make characters that compose: Hangul, some vowels.
+        self.text = normalize("NFC", "".join(parts))
 
     def _join(self, chosen: Sequence[int], parts: list[str]) -> None:
         """Take out the space between neighbours that are both in languages written without spaces."""
         pieces, options, ends = self._pieces, self._units.options, self._units.ends
         for unit, following in zip(chosen, chosen[1:]):
-            end = ends.get(unit, unit + 1)
-            if following == end and not pieces[end - 1].tail and pieces[end].lead == " ":
-                if not (options[unit].spaced or options[following].spaced):
-                    parts[following] = parts[following][1:]
+            end, spaced = ends.get(unit, unit + 1), options[unit].spaced or options[following].spaced
+            if following == end and not spaced and not pieces[end - 1].tail and pieces[end].lead == " ":
+                parts[following] = parts[following][1:]
 
     @property
     def language(self) -> str:
@@ -94,8 +95,8 @@ class Switched:
     @property
     def changes(self) -> tuple[Change, ...]:
         """What was switched, in order."""
-        found, passed, position, origin = [], 0, -1, -1  # the first piece brings a space of its own
-        for start, number in zip(self._chosen, self._numbers if self._chosen else ()):
+        found, passed, position, origin = [], 0, 0, -1  # the first piece has a space more than the text
+        for start, number in zip(self._chosen, self._numbers):
             position += sum(map(len, self._parts[passed:start]))
             origin += sum(len(piece.text) for piece in self._pieces[passed:start])
             passed, options = start, self._units.options[start]
@@ -181,7 +182,7 @@ class CodeSwitcher:
         capitals = [index for index in special if pieces[index].capital]
         blocked = within_protected(pieces, special)
         protected = len(blocked)
-        blocked.update(self._names(pieces, capitals, text, names))
+        blocked.update(self._staying(pieces, special, capitals, text, names))
         if len(languages) == 1:
             units = _find_units(pieces, self.vocabularies[languages[0]], blocked, capitals)
         else:
@@ -198,14 +199,16 @@ class CodeSwitcher:
             switched.replace(chosen, numbers[-len(pieces) :])
         return switched
 
-    def _names(self, pieces: list[Piece], capitals: list[int], text: str, names: Collection[str]) -> list[int]:
-        """Indices of the words with a capital that must stay: names, and an `A` that stands for something."""
+    def _staying(
+        self, pieces: list[Piece], special: list[int], capitals: list[int], text: str, names: Collection[str]
+    ) -> list[int]:
+        """Indices of the words that stay where they stand: names, and letters that are labels there."""
         inside = [index for index in capitals if not starts_sentence(pieces, index)]
-        if not (inside or names):
-            return []
-        found = set() if self.names else find_names(pieces, text, inside).union(names)
-        blocked = [index for index in inside if pieces[index].word == "A"]
-        return blocked + [index for index in capitals if pieces[index].name in found] if found else blocked
+        staying = [index for index in special if pieces[index].letter and is_label(pieces, index, inside)]
+        if (capitals or names) and not self.names:
+            known = find_names(pieces, text, inside).union(names)
+            staying += [index for index in capitals if pieces[index].name in known]
+        return staying
 
 
 def _find_units(pieces: list[Piece], vocabulary: Vocabulary, blocked: set[int], capitals: list[int]) -> Units:

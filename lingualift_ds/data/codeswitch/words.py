@@ -8,8 +8,7 @@ Words are those of Unicode's default word boundaries (UAX 29), as the `regex` mo
 on; compounds with a hyphen are one word.
 """
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Collection, Sequence
 
 import regex
 
@@ -19,20 +18,25 @@ from lingualift_ds.data.lexicon import fold
 
 # The module sees no boundary between a quotation mark at the head of a word and a vowel, as in 'apples' (2026.11).
 _WORD = regex.compile(r"(?:\b|(?<![\p{L}\p{N}]['’])(?<=['’]))\p{L}.*?\b", regex.WORD | regex.V1 | regex.DOTALL)
+_LETTER = regex.compile(r"\p{L}")
 _COMPOUND = regex.compile(r"[-\u2010\u2011]")
-_LETTERS = ("a", "A", "I")
+_ONE_LETTER = ("a", "A", "I")
 _POINTS = ".,;:!?\"'()"
 MOST_REMEMBERED = 200_000
 """Entries of a memory of what was looked at before: it begins anew where it is full, whatever the input's size."""
 LONGEST_REMEMBERED = 64
 """Characters; longer pieces are no words that come again."""
 
-# Capitalised in English only, and no one's name: these are translated like other words.
+# Capitalised in English only, or where a title or a list begins, and no one's name: translated like other words.
 _NOT_NAMES = frozenset(
     """
-    I Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mondays Tuesdays Wednesdays Thursdays
-    Fridays Saturdays Sundays January February July September October November December Christmas Mom Dad
-    I'm I'll I've I'd I’m I’ll I’ve I’d
+    A About After All Also An And Another Any Are As At Because Before Both But By Did Do Does Each Every Few
+    First For From Had Has Have He Her Here His How However If In Into Is It Its Just Last Let Many More Most
+    Much My Next No Not Now Of On One Only Or Other Our Out Over She Since So Some Such Than That The Their Them
+    Then There These They This Those Though To Two Under Until Up Was We Were What When Where Which While Who
+    Whose Why With You Your Find Given Calculate I Monday Tuesday Wednesday Thursday Friday Saturday Sunday
+    Mondays Tuesdays Wednesdays Thursdays Fridays Saturdays Sundays January February July September October
+    November December Christmas Mom Dad I'm I'll I've I'd I’m I’ll I’ve I’d
     """.split()
 )
 
@@ -86,17 +90,24 @@ class Piece:
         self.name = word[:-2] if word.endswith(("'s", "’s")) else word
         self.capital = word[:1].isupper() or word[:1].istitle()
         self.opens, self.closes, self.mark, self.operator = opens, closes, mark, operator
-        self.letter = word in _LETTERS
+        self.letter = word in _ONE_LETTER
         self.more: tuple[Piece, ...] = ()
         self.special = self.capital or mark or operator or self.letter
 
 
 class _Chunks(dict):
-    """The first piece of each chunk of text between two spaces."""
+    """The first piece of each chunk of text between two spaces.
+
+    `generation` counts how often it began anew: pieces from before do not come again, and what is remembered of them
+    can go too.
+    """
+
+    generation = 0
 
     def __missing__(self, chunk: str) -> Piece:
         if len(self) >= MOST_REMEMBERED:
             self.clear()
+            self.generation += 1
         piece, *more = _analyse(chunk)
         if more:
             piece.more, piece.special = tuple(more), True
@@ -105,7 +116,7 @@ class _Chunks(dict):
         return piece
 
 
-_chunks = _Chunks()
+chunks = _Chunks()
 
 
 def cut(text: str) -> list[Piece]:
@@ -115,10 +126,16 @@ def cut(text: str) -> list[Piece]:
 
 def survey(text: str) -> tuple[list[Piece], list[int]]:
     """The pieces of a text, and the indices of those that are special."""
-    pieces = [*map(_chunks.__getitem__, text.split(" "))]
+    pieces = [*map(chunks.__getitem__, text.split(" "))]
     special = [index for index, piece in enumerate(pieces) if piece.special]
-    if any([pieces[index].more for index in special]):
-        pieces = [*chain.from_iterable([(piece, *piece.more) for piece in pieces])]
+    several = [index for index in special if pieces[index].more]
+    if several:
+        first, pieces, done = pieces, [], 0
+        for index in several:
+            pieces += first[done : index + 1]
+            pieces += first[index].more
+            done = index + 1
+        pieces += first[done:]
         special = [index for index, piece in enumerate(pieces) if piece.special]
     return pieces, special
 
@@ -130,7 +147,8 @@ def _analyse(chunk: str) -> tuple[Piece, ...]:
         start = chunk.index(bare)
         words, mark, operator = [(start, start + len(bare))], False, False
     else:
-        words, mark, operator = _words(chunk), has_mark(chunk), has_operator(chunk)
+        words = _words(chunk) if _LETTER.search(chunk) else []
+        mark, operator = has_mark(chunk), has_operator(chunk)
     closes = ends_sentence(chunk)
     if not words:
         return (Piece(" " + chunk, "", "", None, closes, mark, operator),)
@@ -194,6 +212,17 @@ def find_names(pieces: Sequence[Piece], text: str, inside: Sequence[int] | None 
         words = {piece.word for piece in pieces}
         names.difference_update([name for name in small if name.lower() in words])
     return names
+
+
+def is_label(pieces: Sequence[Piece], index: int, inside: Collection[int]) -> bool:
+    """Whether a word of one letter stands for something where it stands: team A, World War I, a x; `inside` holds the
+    words with a capital within a sentence."""
+    piece = pieces[index]
+    if piece.word == "A" and index in inside:
+        return True
+    if piece.word == "I":
+        return index - 1 in inside and not pieces[index - 1].tail
+    return index + 1 < len(pieces) and len(pieces[index + 1].word) == 1
 
 
 def within_protected(pieces: Sequence[Piece], special: Sequence[int]) -> set[int]:
