@@ -5,6 +5,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from lingualift_ds.data.lexicon import Lexicon
@@ -105,10 +106,22 @@ class Languages:
         codes = tuple(sorted(weights))
         return cls(codes, tuple(1.0 if weights[c] is None else weights[c] for c in codes), min(mix, len(codes)))
 
+    @cached_property
+    def _bounds(self) -> list[float]:
+        """A number below DRAWS draws the first language whose bound is above it."""
+        total = sum(self.weights)
+        return [DRAWS * part / total for part in accumulate(self.weights[:-1])]
+
+    @cached_property
+    def _alone(self) -> list[tuple[str]]:
+        return [(code,) for code in self.codes]
+
     def draw(self, numbers: Sequence[int]) -> tuple[str, ...]:
         """`mix` different languages by as many numbers below DRAWS."""
         if len(self.codes) == self.mix:
             return self.codes
+        if self.mix == 1:
+            return self._alone[bisect_right(self._bounds, numbers[0])]
         codes, weights, drawn = list(self.codes), list(self.weights), []
         for number in numbers[: self.mix]:
             bounds = list(accumulate(weights))
