@@ -70,6 +70,7 @@ _OTHER_NAMES = {
     "farsi": "fa", "kiswahili": "sw", "mandarin": "zh", "bahasa indonesia": "id", "isizulu": "zu", "isixhosa": "xh",
     "sesotho": "st", "sepedi": "nso", "setswana": "tn", "kirundi": "rn", "ganda": "lg", "nyanja": "ny", "oriya": "or",
     "sinhalese": "si", "myanmar": "my", "flemish": "nl", "kirghiz": "ky", "uighur": "ug", "gaelic": "gd",
+    "siswati": "ss", "chewa": "ny", "gikuyu": "ki", "afaan oromoo": "om", "xitsonga": "ts",
 }  # fmt: skip
 _CODES = {name.lower(): code for code, name in LANGUAGES.items()} | _OTHER_NAMES
 
@@ -140,3 +141,10 @@ def capitals(text: str, code: str) -> str:
     if text[:1].title() == text[:1].lower():
         return text
     return (text.replace("i", "İ") if base_code(code) in _DOTTED_I else text).upper()
+
+
+def small_letters(text: str, code: str) -> str:
+    """`text` in small letters where it is all capitals; other text as it is."""
+    if not text.isupper():
+        return text
+    return (text.replace("İ", "i").replace("I", "ı") if base_code(code) in _DOTTED_I else text).lower()

@@ -132,20 +132,22 @@ def test_german_words_that_differ_in_sharp_s_are_two():
 DIRTY = [
     ("&quot;house&quot;", "nyumba,"), ("The", "the"), ("go", "นะ"), ("World", "Dunia"), ("world", "dunia"),
     ("8", "nane"), ("us$", "dola$"), ("&apos;s", "ya"), ("of", "\u0301ya"), ("US", "Marekani"), ("us", "sisi"),
-    ("-", "na"),
+    ("-", "na"), ("to work", "fanya"),
 ]  # fmt: skip
 
 
 def test_every_step_can_be_left_out_alone():
     whole = build_lexicon("sw", DIRTY)
-    assert whole.entries == {"house": ("nyumba",), "world": ("dunia",), "us": ("sisi",)}
+    assert whole.entries == {"house": ("nyumba",), "world": ("dunia",), "us": ("sisi",), "work": ("fanya",)}
     assert whole.pairs + sum(whole.dropped.values()) == whole.found == len(DIRTY)
-    assert whole.mended == {"entities": 1, "punctuation": 1, "case": 2}
+    assert whole.mended == {"entities": 1, "punctuation": 1, "forms": 1, "case": 2}
     assert whole.examples["case"] == ("World = Dunia -> World = dunia", "US = Marekani -> US = marekani")
     assert STEPS.keys() >= whole.mended.keys()
     changed = {
+        "several": None,  # of cells, which files have
         "entities": {"quot;house&quot": ("nyumba",), "apos;s": ("ya",)},
         "punctuation": {'"house"': ("nyumba,",)},
+        "forms": {"to work": ("fanya",)},
         "case": {"world": ("Dunia", "dunia")},
         "letters": None,  # nothing is left of it
         "numbers": {"8": ("nane",)},
@@ -164,8 +166,59 @@ def test_every_step_can_be_left_out_alone():
         for english, translations in (entries or {}).items():
             assert without.entries[english] == translations, step
         assert without.pairs + sum(without.dropped.values()) == len(DIRTY), step
-    with pytest.raises(ConfigError, match="unclean 'scripts': no cleaning step; there are entities, .*mean script?"):
+    with pytest.raises(ConfigError, match="unclean 'scripts': no cleaning step; there are several, .*mean script?"):
         build_lexicon("sw", DIRTY, unclean=["scripts"])
+
+
+@pytest.mark.parametrize(
+    ("english", "entry"),
+    [
+        ("to run", "run"),
+        ("To Run", "run"),
+        ("a dog", "dog"),
+        ("an e-mail", "e-mail"),
+        ("the dog", "dog"),
+        ("The dog", "dog"),
+        ("to run (v)", "run"),
+        ("water n.", "water"),
+        ("water, n.", "water"),
+        ("run v.t.", "run"),
+        ("to run v.", "run"),
+        ("police car n.", "police car"),
+        ("to run away", "to run away"),
+        ("to me", "to me"),
+        ("a few", "a few"),
+        ("a lot", "a lot"),
+        ("the US", "the us"),
+        ("The Gulf", "the gulf"),
+        ("vitamin c.", "vitamin c"),
+        ("top", "top"),
+    ],
+)
+def test_english_as_dictionaries_have_it_is_looked_up_as_the_word(english, entry):
+    lexicon = build_lexicon("sw", [(english, "a kuwa n.")])
+    assert lexicon.entries == {entry: ("a kuwa n",)}, "translations keep their form"
+    assert ("forms" in lexicon.mended) == (entry not in english.lower() or len(entry) < len(english.rstrip(".")))
+
+
+def test_the_capital_of_a_dictionary_form_is_the_files_too():
+    assert build_lexicon("sw", [("To run", "Kukimbia"), ("A dog", "Mbwa")]).entries == {
+        "run": ("kukimbia",),
+        "dog": ("mbwa",),
+    }
+
+
+def test_lists_in_capitals_have_no_acronyms():
+    english = "HOUSE WATER DOG CAT FIRE LIGHT ROAD HAND HEAD EYE US".split()
+    turkish = "EV SU KÖPEK KEDİ ATEŞ IŞIK YOL EL BAŞ GÖZ BİZ".split()
+    pairs = [*zip(english, turkish), ("us", "bize"), ("TO RUN", "KOŞMAK")]
+    lexicon = build_lexicon("tr", pairs)
+    assert lexicon.entries["us"] == ("biz", "bize") and lexicon.entries["run"] == ("koşmak",)
+    assert lexicon.entries["light"] == ("ışık",) and lexicon.entries["cat"] == ("kedi",)
+    assert lexicon.mended == {"forms": 1, "case": 12} and not lexicon.dropped
+    assert build_lexicon("tr", pairs, unclean=["case"]).entries["light"] == ("IŞIK",)
+    few = build_lexicon("tr", [*pairs, *((pair[0].lower(), f"{pair[1].lower()}lar") for pair in pairs)])
+    assert "biz" not in few.entries["us"], "capitals among small letters are acronyms"
 
 
 def test_examples_are_the_first_ten_and_short():

@@ -146,6 +146,44 @@ def test_rows_of_other_languages_are_left_out_and_counted(tmp_path):
     assert read_lexicon(kaikki, "swh").entries == {"water": ("maji",)}
 
 
+WIKTIONARY = [
+    {"word": "aardvark", "pos": "noun", "lang_code": "en", "senses": [{"glosses": ["A mammal."]}]},
+    {
+        "word": "house",
+        "pos": "noun",
+        "lang_code": "en",
+        "senses": [{"glosses": ["A building."], "translations": [{"code": "sw", "word": "makao"}]}, {"glosses": ["."]}],
+        "translations": [{"code": "sw", "word": "nyumba"}, {"code": "sw", "note": "see home"}, {"code": "zu"}],
+    },
+    {"word": "water", "pos": "noun", "lang_code": "en", "senses": [{"translations": [{"code": "sw", "word": "maji"}]}]},
+]
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_wiktionarys_translations_may_lack_words_and_stand_below_senses(tmp_path, lines):
+    content = "\n".join(map(json.dumps, WIKTIONARY)) if lines else json.dumps(WIKTIONARY)
+    lexicon = read_lexicon(write(tmp_path, "en-sw.json", content), "sw")
+    assert lexicon.entries == {"house": ("nyumba", "makao"), "water": ("maji",)}
+    assert lexicon.dropped == {"untranslated": 1, "other language": 1, "empty": 1}
+
+
+ODD = ["42", "null", '["house"]', '{"q": 1, "r": []}', '{"english": ["x", 3], "swahili": []}', '["house", 7]']
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("lines", [True, False])
+def test_an_odd_record_among_many_is_dropped_and_counted(tmp_path, odd, lines):
+    good = [json.dumps({"english": e, "swahili": t}) for e, t, _ in COUNTED]
+    rows = [odd, *good, odd]
+    content = "\n".join(rows) if lines else f"[{','.join(rows)}]"
+    lexicon = read_lexicon(write(tmp_path, "en-sw.json", content), "sw")
+    assert lexicon.entries == ENTRIES
+    assert sum(lexicon.dropped.values()) >= 2 and set(lexicon.dropped) <= {"odd", "empty"}
+    member = '{"house": ["nyumba", "jengo", 3], "cow": 7, "water": "maji", "time": "wakati", "dog": true}'
+    lexicon = read_lexicon(write(tmp_path, "en-sw.json", member), "sw")
+    assert lexicon.entries == ENTRIES and lexicon.dropped == {"odd": 3}
+
+
 def test_a_separator_inside_brackets_or_in_a_bare_line_separates_nothing(tmp_path):
     table = write(tmp_path, "en-sw.csv", 'en,sw\nbank,"benki (ya fedha, ya damu); ukingo"\n')
     assert read_lexicon(table, "sw").entries == {"bank": ("benki", "ukingo")}
@@ -212,7 +250,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
         (b'["house", "water"]', "en-sw.json: found '\"house\"'; needed is"),
         (b'[["house"]]', r"""found '\["house"\]'; a list \[english, translation\]"""),
         (b'[{"a": "house", "b": "nyumba"}]', "no keys that say what is what; found 'a', 'b'"),
-        (b'{"words": [{"english": 1}, {"x": "y"}]}', "needed is english: translation"),
+        (b'{"words": [{"x": "y"}, 3]}', "needed is english: translation"),
         (b"house", "no usable pair .*1 empty"),
         (b"42", "no usable pair"),
         (b"null", "no usable pair"),

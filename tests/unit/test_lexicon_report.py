@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,67 @@ def test_report_for_machines(small, capsys):
     assert document["dropped"] == {"duplicate": {"count": 1, "examples": ["water = maji"]}}
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def rows(*pairs: tuple[str, str]) -> str:
+    return "".join(f"{english}\t{translation}\n" for english, translation in pairs)
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        (
+            rows(*((f"word {c}", f"{n}") for n, c in enumerate(LETTERS)), ("house", "nyumba")),
+            "96 % of its pairs were dropped, most of them (26) as 'number': holds a digit",
+        ),
+        (rows(*((f"w{c}", f"w{c}") for c in LETTERS), ("house", "nyumba")), "96 % of its pairs were dropped, most of"),
+        (
+            rows(*((f"word {c}", "nyu" if c < "e" else "mba") for c in LETTERS)),
+            "26 entries have only 2 different first translations, most often mba (22), nyu (4); where the translation "
+            "is in another column, name it: --columns english=1,translation=3",
+        ),
+        (
+            rows(*zip(LETTERS, "the and of from with for not you this that they house water dog cat".split())),
+            "its sides look swapped: en-sw.txt is the name where the English comes first",
+        ),
+        (rows(*((f"w{c}", f"w{c}") for c in LETTERS[:8]), *((f"w{c}", f"n{c}") for c in LETTERS[8:13])), None),
+        (rows(*(("house", "nyumba") for _ in LETTERS), ("water", "maji")), None),
+    ],
+)
+def test_what_looks_wrong_is_said_by_the_report_and_when_a_lexicon_is_read(
+    tmp_path, capsys, monkeypatch, content, warning
+):
+    path = tmp_path / "en-sw.txt"
+    path.write_text(content)
+    assert run(path, "--json") == (1 if warning else 0)
+    warnings = json.loads(capsys.readouterr().out)[0]["warnings"]
+    logged: list[str] = []
+    monkeypatch.setattr(logging.getLogger("lingualift_ds.lexicon"), "warning", logged.append)
+    read_lexicon(path, "sw")
+    assert logged == warnings
+    if warning is None:
+        assert warnings == []
+    else:
+        assert len(warnings) == 1 and warnings[0].startswith(f"{path}: {warning}") and "\n" not in warnings[0]
+
+
+def test_a_dictionary_of_many_languages_is_not_warned_of(tmp_path, capsys):
+    languages = [{"code": code, "word": f"{code}neno"} for code in ("sw", "zu", "xh", "de", "fr")]
+    records = [{"word": f"w{c}", "pos": "noun", "translations": languages} for c in LETTERS]
+    records = [
+        *(
+            {**record, "translations": [{**t, "word": t["word"] + c} for t in languages]}
+            for c, record in zip(LETTERS, records)
+        ),
+        *({"word": f"v{c}", "pos": "verb"} for c in LETTERS * 2),
+    ]
+    path = tmp_path / "en-sw.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)))
+    assert run(path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["dropped"]["untranslated"]["count"] == 52
+
+
 def test_language_and_columns_are_told_where_names_do_not_say_them(tmp_path, capsys):
     table = tmp_path / "words.csv"
     table.write_text("from,to,n\nhouse,nyumba,3\n")
@@ -67,7 +129,7 @@ def test_language_and_columns_are_told_where_names_do_not_say_them(tmp_path, cap
     said = capsys.readouterr().out
     assert "sw (Swahili)" in said and "weighted" in said
     assert run(table, "--language", "sw", "--unclean", "nothing") == 2
-    assert "no cleaning step; there are entities, punctuation, " in capsys.readouterr().err
+    assert "no cleaning step; there are several, entities, punctuation, " in capsys.readouterr().err
 
 
 def test_several_files_of_a_language_are_one_lexicon(small, tmp_path, capsys):

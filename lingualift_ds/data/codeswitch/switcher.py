@@ -205,7 +205,7 @@ class CodeSwitcher:
         """Indices of the words that stay where they stand: names, and letters that are labels there."""
         inside = [index for index in capitals if not starts_sentence(pieces, index)]
         staying = [index for index in special if pieces[index].letter and is_label(pieces, index, inside)]
-        if (capitals or names) and not self.names:
+        if (inside or names) and not self.names:
             known = find_names(pieces, text, inside).union(names)
             staying += [index for index in capitals if pieces[index].name in known]
         return staying

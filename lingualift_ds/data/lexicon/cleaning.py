@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import regex
 
-from lingualift_ds.data.languages import base_code, uncapitalised
+from lingualift_ds.data.languages import base_code, small_letters, uncapitalised
 from lingualift_ds.data.scripts import script_check, scripts_of
 from lingualift_ds.errors import ConfigError
 
@@ -35,9 +35,14 @@ class Step:
 
 
 STEPS: Mapping[str, Step] = {
+    "several": Step("cells of a list or table with several translations are taken apart: ; and often , / |"),
     "entities": Step("HTML entities are decoded: &quot; or &#91"),
     "punctuation": Step("punctuation glued on and remarks in brackets are taken off"),
-    "case": Step("a capital that both sides begin with becomes small (German nouns apart); case variants are one"),
+    "forms": Step("English as dictionaries have it becomes the word: to run, a dog, water n."),
+    "case": Step(
+        "a capital that both sides begin with becomes small (German nouns apart), and so do lists all in capitals; "
+        "case variants are one"
+    ),
     "letters": Step("pairs without a letter are dropped", ("no letters",)),
     "numbers": Step("pairs with a digit are dropped", ("number",)),
     "symbols": Step("pairs with a symbol inside are dropped", ("symbol",)),
@@ -52,6 +57,8 @@ STEPS: Mapping[str, Step] = {
 
 DROP_REASONS: Mapping[str, str] = {
     "not UTF-8": "a line that is not UTF-8",
+    "odd": "of another shape than the rest of the file",
+    "untranslated": "a dictionary's word without a translation into any language",
     "other language": "a row of a language other than the lexicon's",
     "empty": "a side is missing",
     "no letters": "nothing but punctuation or symbols",
@@ -85,6 +92,17 @@ _GLOTTAL = re.compile("['’‘][aeiouāēīōūAEIOU]")
 _OWN_STARTS = {"af": re.compile(r"['’] ?[nktNKT]\b"), "ha": re.compile("['’][yY]")}
 _OWN_STARTS |= dict.fromkeys(("haw", "sm", "to", "ty"), _GLOTTAL)
 """Where an apostrophe before a word is its first letter: Afrikaans 'n, Hausa 'ya, Hawaiian 'aina."""
+_TAIL = re.compile(
+    r"[,\s]\s*(?:n|v|vi|vt|aux|adj|adv|prep|pron|conj|interj|det|num)(?:\.\s?(?:t|i|n|pl|sg|tr|intr)){0,2}\.$",
+    re.IGNORECASE,
+)
+"""A part of speech behind the English: water n., run v.t."""
+_FORM = re.compile(r"(to|an?|the) (\w[\w'-]+)", re.IGNORECASE)
+_NO_FORMS = frozenset(
+    "me you him her us them it this that these those my your his its our their the one an what which who whom where "
+    "lot few little bit while trifle pieces priori posteriori la carte date other others most least".split()
+)
+"""Behind `to`, `a` or `the`, words that mean something else alone."""
 _PLAIN_ENGLISH = re.compile(r"[A-Za-z]+(?:[ '-][A-Za-z]+)*")
 
 
@@ -191,10 +209,22 @@ class Cleaner:
             target = Side(uncapitalised(text, self._language), None, (*target.mended, "case"))
         return source, target
 
+    def pair_in_capitals(self, english: str, translation: str) -> tuple[Side, Side]:
+        """As `pair`, for a list all in capitals, which then say nothing about a word."""
+        source, target = self.pair(small_letters(english, "en"), small_letters(translation, self._language))
+        changed = english.isupper() or translation.isupper()
+        return source, target._replace(mended=(*target.mended, "case")) if changed else target
+
     def _english(self, raw: str) -> Side:
-        if _PLAIN_ENGLISH.fullmatch(raw):
+        plain = _PLAIN_ENGLISH.fullmatch(raw) is not None
+        if plain and " " not in raw:
             return Side(raw, key=sys.intern(raw.lower()))
-        side = self._clean(unicodedata.normalize("NFC", raw).translate(_APOSTROPHES), english=True)
+        forms = "forms" in self.steps
+        word = _TAIL.sub("", raw) if forms and raw.endswith(".") else raw
+        side = Side(raw) if plain else self._clean(unicodedata.normalize("NFC", word).translate(_APOSTROPHES), True)
+        text = _dictionary_word(side.text) if forms else side.text
+        if text != side.text or word != raw:
+            side = side._replace(text=text, mended=(*side.mended, "forms"))
         return side._replace(key=sys.intern(fold(side.text)))
 
     def _clean(self, text: str, english: bool = False) -> Side:
@@ -241,6 +271,17 @@ class Cleaner:
 
 def _fold_clean(text: str) -> str:
     return fold(text) if "’" in text or not text.isascii() else text.lower()
+
+
+def _dictionary_word(english: str) -> str:
+    """The verb of `to run` and the noun of `a dog`, with the first capital of the whole; other English as it is."""
+    form = _FORM.fullmatch(english)
+    if form is None or form[2].lower() in _NO_FORMS:
+        return english
+    # The Gulf and the US are names that are not the word; To Run is a title.
+    if form[2][0].isupper() and (form[1] != "To" or form[2].isupper()):
+        return english
+    return form[2][0].upper() + form[2][1:] if form[1][0].isupper() else form[2]
 
 
 def _strip_glued(text: str, own_start: re.Pattern[str] | None) -> str:

@@ -102,6 +102,21 @@ def find_roles(names: Sequence[str], language: str, turned: bool = False) -> Rol
     return Roles(english, translation, find("frequency"), labels)
 
 
+def find_one_side(names: Sequence[str]) -> Roles | None:
+    """What two names say of which only one is known: `English` beside a language that is not in the table, or under a
+    name of its own (Gikuyu, Español). None where they may be a pair."""
+    there = [index for index, name in enumerate(names) if name.strip()]
+    if len(there) != 2:
+        return None
+    for english, other in (there, there[::-1]):
+        name = _plain(names[english])
+        # `en` and `eng` are no English words, but words of other languages: another code has to stand by.
+        known = name == "english" or (name in ("en", "eng") and _language(_plain(names[other])) not in (None, "en"))
+        if known and _plain(names[other]) != "english":
+            return Roles(english, other)
+    return None
+
+
 def is_of_another(labels: Iterable[object], language: str) -> bool:
     """Whether one of the languages that a row names is neither English nor `language`."""
     found = {_language(label.strip()) for label in labels if isinstance(label, str)}

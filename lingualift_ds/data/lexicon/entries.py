@@ -1,20 +1,18 @@
 """A language's lexicon in memory: English words or phrases and their translations, gathered from raw pairs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from itertools import chain, islice
 from sys import intern
 
-from lingualift_ds.data.lexicon.cleaning import DROP_REASONS, STEPS, Cleaner, Dirt, fold
-from lingualift_ds.data.lexicon.columns import Columns
-from lingualift_ds.data.lexicon.files import Pair, Unread, read_pairs
-from lingualift_ds.data.lexicon.identify import guess_in_words
-from lingualift_ds.data.scripts import script_check, script_names
-from lingualift_ds.errors import DataError
+from lingualift_ds.data.lexicon.cleaning import DROP_REASONS, STEPS, Cleaner, Dirt, Side, fold
+from lingualift_ds.data.lexicon.pairs import Pair, Several, Unread
 
-_WRONG_SCRIPT_SHARE = 0.9
-"""A file of which more than this share is in another script is a lexicon of another language."""
+_FIRST_PAIRS = 1000
+_FEWEST_CAPITALS = 10
+_NEARLY_ALL = 0.9
+"""A list of whose first pairs more than this share are capitals is all in capitals; fewer may be acronyms."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,26 @@ class LexiconBuilder:
         """Pairs so far that were dropped for their script."""
         return self.dirt.dropped["script"] + self.dirt.dropped["english"]
 
-    def add(self, pairs: Iterable[Pair | Unread | tuple[str, str]]) -> None:
-        """Clean and gather raw (English, translation) pairs, with or without a frequency."""
-        dirt, entries, clean = self.dirt, self._entries, self._cleaner.pair
+    def add(self, pairs: Iterable[Pair | Several | Unread | tuple[str, str]]) -> None:
+        """Clean and gather the raw (English, translation) pairs of a file, with or without a frequency."""
+        pairs = iter(pairs)
+        head = list(islice(pairs, _FIRST_PAIRS))
+        capitals = "case" in self._cleaner.steps and _in_capitals(head)
+        self._add(chain(head, pairs), self._cleaner.pair_in_capitals if capitals else self._cleaner.pair)
+
+    def _add(
+        self,
+        pairs: Iterable[Pair | Several | Unread | tuple[str, str]],
+        clean: Callable[[str, str], tuple[Side, Side]],
+    ) -> None:
+        dirt, entries = self.dirt, self._entries
         acronyms = "acronyms" in self._cleaner.steps
         for pair in pairs:
             if pair.__class__ is Unread:
                 dirt.drop(pair.reason, pair.text)
+                continue
+            if pair.__class__ is Several:
+                self._add(self._taken_apart(pair), clean)
                 continue
             english, translation, frequency = pair if len(pair) == 3 else (*pair, None)
             source, target = clean(english, translation)
@@ -117,6 +128,12 @@ class LexiconBuilder:
                 self._acronyms.setdefault(source.key, []).append((source.text, target.text, frequency))
             else:
                 self._gather(source.key, found, source.text, target.text, frequency)
+
+    def _taken_apart(self, cell: Several) -> list[Pair]:
+        if "several" not in self._cleaner.steps:
+            return [(cell.english, cell.cell, cell.frequency)]
+        self.dirt.mend("several", (cell.english, cell.cell), (cell.english, " | ".join(cell.translations)))
+        return [(cell.english, translation, cell.frequency) for translation in cell.translations]
 
     def _gather(self, key: str, found: dict[str, str], english: str, text: str, frequency: float | None) -> None:
         same = text.lower() if "case" in self._cleaner.steps else text
@@ -159,6 +176,17 @@ class LexiconBuilder:
         )
 
 
+def _in_capitals(pairs: Iterable[Pair | Several | Unread | tuple[str, str]]) -> bool:
+    """Whether nearly all English is in capitals, and nearly all translations in a script that has them."""
+    sides = [
+        (pair.english, pair.cell) if isinstance(pair, Several) else pair[:2]
+        for pair in pairs
+        if not isinstance(pair, Unread)
+    ]
+    capitals = sum(english.isupper() and translation == translation.upper() for english, translation in sides)
+    return capitals >= _FEWEST_CAPITALS and capitals > _NEARLY_ALL * len(sides)
+
+
 def build_lexicon(
     language: str, pairs: Iterable[tuple[str, str] | Pair], source: str = "", unclean: Sequence[str] = ()
 ) -> Lexicon:
@@ -170,79 +198,3 @@ def build_lexicon(
     builder = LexiconBuilder(language, unclean)
     builder.add(pairs)
     return builder.build((source,) if source else ())
-
-
-def read_lexicon(
-    paths: Path | str | Sequence[Path | str],
-    language: str,
-    *,
-    columns: Columns | str | None = None,
-    unclean: Sequence[str] = (),
-) -> Lexicon:
-    """Read and clean the word lists of one language, of any of the kinds that `read_pairs` reads.
-
-    Of several files the first decides the order of translations; the frequencies of a pair in several are added.
-
-    Args:
-        columns: which columns of a table, or keys of JSON objects, hold what (see `Columns.parse`); None: found by
-            their names.
-        unclean: cleaning steps to leave out, by name (see STEPS).
-
-    Raises:
-        DataError: where a file cannot be read, more than 90 % of its pairs are in another script than the language's,
-            or no usable pair is left.
-        ConfigError: for columns or steps that cannot be meant.
-    """
-    lexicon, wrong = gather_lexicon(paths, language, columns, unclean)
-    if wrong:
-        raise DataError(wrong[0])
-    if not lexicon.entries:
-        counts = ", ".join(f"{n} {reason}" for reason, n in lexicon.dropped.items()) or "nothing"
-        raise DataError(
-            f"{lexicon.source}: no usable pair in the lexicon (dropped: {counts}); "
-            "lines of English word, TAB or space, translation are needed, or a table or JSON with named columns"
-        )
-    return lexicon
-
-
-def gather_lexicon(
-    paths: Path | str | Sequence[Path | str],
-    language: str,
-    columns: Columns | str | None = None,
-    unclean: Sequence[str] = (),
-) -> tuple[Lexicon, list[str]]:
-    """As `read_lexicon`, but nothing is refused once it could be read: with the lexicon, perhaps without an entry, come
-    the messages for files in another script."""
-    paths = (paths,) if isinstance(paths, Path | str) else tuple(paths)
-    columns = Columns.parse(columns) if isinstance(columns, str) else columns
-    builder = LexiconBuilder(language, unclean)
-    wrong = []
-    for path in paths:
-        usable, foreign = builder.usable, builder.foreign
-        builder.add(read_pairs(path, language, columns))
-        usable, foreign = builder.usable - usable, builder.foreign - foreign
-        if foreign > _WRONG_SCRIPT_SHARE * (usable + foreign):
-            share = f"{100 * foreign / (usable + foreign):.0f} %"
-            wrong.append(_wrong_script(path, language, columns, share))
-    return builder.build(tuple(map(str, paths))), wrong
-
-
-def _wrong_script(path: Path | str, language: str, columns: Columns | None, share: str) -> str:
-    """The line that says what a file in another script may be. It is read once more, for words to guess from."""
-    builder = LexiconBuilder(language, ("script",))
-    builder.add(read_pairs(path, language, columns, quiet=True))
-    entries = builder.build().entries
-    said = f"{path}: {share} of its pairs are not in {script_names(language)} script"
-    native, latin = script_check(language), script_check("en")
-    if 2 * sum(native.holds(english) and not latin.holds(english) for english in entries) > len(entries):
-        return f"{said}; {swapped(language)}"
-    looks = guess_in_words([translations[0] for translations in entries.values()])
-    return f"{said}; is it a lexicon of another language?" + (f" it looks like {looks}" if looks else "")
-
-
-def swapped(language: str) -> str:
-    """What is said of a file whose sides are not where its name says."""
-    return (
-        f"its sides look swapped: en-{language}.txt is the name where the English comes first, "
-        f"{language}-en.txt where it comes second"
-    )

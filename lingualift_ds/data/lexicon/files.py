@@ -18,8 +18,8 @@ import ijson
 from lingualift_ds.data.lexicon.columns import Columns
 from lingualift_ds.data.lexicon.json_pairs import JsonReader, document_pairs, line_pairs
 from lingualift_ds.data.lexicon.naming import parse_name
-from lingualift_ds.data.lexicon.pairs import Pair, Unread
-from lingualift_ds.data.lexicon.tables import Line, table_pairs
+from lingualift_ds.data.lexicon.pairs import Pair, Several, Unread
+from lingualift_ds.data.lexicon.tables import Layout, Line, table_pairs
 from lingualift_ds.errors import DataError
 from lingualift_ds.log import get_logger
 
@@ -44,20 +44,22 @@ _ARCHIVES = {
 
 def read_pairs(
     path: Path | str, language: str, columns: Columns | None = None, quiet: bool = False
-) -> Iterator[Pair | Unread]:
+) -> Iterator[Pair | Several | Unread]:
     """Stream the raw pairs of a word list: (English, translation, frequency or None), not cleaned.
 
     Kinds, plain or compressed with gzip, in UTF-8 or (with a byte-order mark) UTF-16:
 
-    - a pair a line, separated by a TAB or else the first space (MUSE, AfroMT), with a score behind or without;
-    - a table whose first line names its columns (TSV, CSV), a cell with one translation or several;
+    - a pair a line, separated by a TAB or else the first space (MUSE, AfroMT), with a score behind or without, or a
+      part of speech between;
+    - a table whose first line names its columns (TSV, CSV), below Excel's `sep=;` or without;
     - JSON and JSON lines (see `json_pairs`).
 
-    Comments (`# ...`) at the head are left out. A line that is not UTF-8 comes as an Unread.
+    Comments (`# ...`) at the head are left out. A line that is not UTF-8 comes as an Unread, a cell with several
+    translations as a Several.
 
     Args:
         columns: which columns or keys to read; None: found by their names.
-        quiet: do not log that a file is read turned round.
+        quiet: do not log how a file is read where that is not as usual.
 
     Raises:
         DataError: while reading; names the file, and the line where it is one line's fault.
@@ -76,7 +78,7 @@ def read_pairs(
 
 def _pairs(
     path: Path, stream: io.BufferedReader, language: str, columns: Columns | None, quiet: bool
-) -> Iterator[Pair | Unread]:
+) -> Iterator[Pair | Several | Unread]:
     named = parse_name(path.name)
     turned = named is not None and named.turned
     head = stream.peek(_HEAD)
@@ -92,7 +94,13 @@ def _pairs(
     if layout.roles.english > layout.roles.translation and columns is None and not quiet:
         said = "its header" if layout.header else "its name" if turned else "its separator, @"
         _logger.info(f"{path}: translation first, by {said}; read turned round")
+    if layout.parts_of_speech and not quiet:
+        _logger.info(f"{path}: parts of speech in the second column; the third is read for the {_third(layout)}")
     return pairs
+
+
+def _third(layout: Layout) -> str:
+    return "translation" if layout.roles.translation > layout.roles.english else "English"
 
 
 def _open(path: Path) -> io.BufferedReader:

@@ -35,11 +35,17 @@ _NEEDED = (
 _LONGEST_RECORD = 12
 """Keys: an object with more is no record but a word list."""
 _TRANSLATION_KEYS = ("word", "translation", "target", "text", "term")
+_DICTIONARY_KEYS = frozenset({"senses", "pos", "lang_code"})
+"""Keys of a dictionary's records, which are for words with and without translations."""
 _LABEL_KEYS = ("code", "lang_code", "language_code", "lang", "language")
 
 
 def document_pairs(path: Path, stream: IO[bytes], reader: "JsonReader", array: bool) -> Iterator[Pair | Unread]:
     """The pairs of one JSON document, streamed. Raises DataError, and ijson.JSONError where it is damaged."""
+    yield from _unless_all_odd(_document(path, stream, reader, array), reader)
+
+
+def _document(path: Path, stream: IO[bytes], reader: "JsonReader", array: bool) -> Iterator[Pair | Unread]:
     if array:
         for value in ijson.items(stream, "item", use_float=True):
             yield from reader.value(value, str(path))
@@ -55,6 +61,10 @@ def document_pairs(path: Path, stream: IO[bytes], reader: "JsonReader", array: b
 
 def line_pairs(path: Path, lines: Iterable[tuple[int, str]], reader: "JsonReader") -> Iterator[Pair | Unread]:
     """The pairs of JSON lines. Raises DataError that names the line."""
+    yield from _unless_all_odd(_lines(path, lines, reader), reader)
+
+
+def _lines(path: Path, lines: Iterable[tuple[int, str]], reader: "JsonReader") -> Iterator[Pair | Unread]:
     for number, line in lines:
         if DAMAGED in line:
             yield Unread("not UTF-8", line)
@@ -67,29 +77,49 @@ def line_pairs(path: Path, lines: Iterable[tuple[int, str]], reader: "JsonReader
         yield from reader.value(value, f"{path}:{number}")
 
 
+def _unless_all_odd(pairs: Iterator[Pair | Unread], reader: "JsonReader") -> Iterator[Pair | Unread]:
+    """The pairs of a file, in which some records may be odd. Raises DataError for the first where all are."""
+    all_odd = True
+    for pair in pairs:
+        if all_odd:
+            all_odd = pair.reason == "odd" if isinstance(pair, Unread) else not (pair[0].strip() and pair[1].strip())
+        yield pair
+    if all_odd and reader.refusal is not None:
+        raise reader.refusal
+
+
 class JsonReader:
-    """Turns JSON values into pairs of one language; `where` in its methods is the place for messages."""
+    """Turns JSON values into pairs of one language; `where` in its methods is the place for messages.
+
+    Attributes:
+        refusal: what is said of the first value that was no pair; None where there was none.
+    """
 
     def __init__(self, language: str, turned: bool, columns: Columns | None):
         self._language, self._turned, self._columns = language, turned, columns
         self._roles: dict[tuple[str, ...], Roles | None] = {}
         self._any_record = False
+        self.refusal: DataError | None = None
 
     def is_record(self, value: dict[str, Any]) -> bool:
         """Whether the keys of an object name its English and its translation."""
-        return self._roles_of(value) is not None
+        return self._roles_of(_whole(value)) is not None
 
     def value(self, value: Any, where: str) -> Iterator[Pair | Unread]:
         """An element of a list, or a line: a pair, a record, or an object of one member."""
+        if isinstance(value, dict):
+            value = _whole(value)
         if isinstance(value, list):
             yield from self._listed(value, where)
         elif not isinstance(value, dict):
-            self._refuse(value, where)
+            yield self._odd(value, where)
         elif (roles := self._roles_of(value)) is not None:
             self._any_record = True
             yield from self._record(value, roles, where)
         elif isinstance(inner := value.get("translation"), dict) and self._roles_of(inner) is not None:
             yield from self.value(inner, where)  # {"translation": {"en": ..., "sw": ...}}, as data sets have it
+        elif isinstance(word := value.get("word"), str) and not _DICTIONARY_KEYS.isdisjoint(value):
+            yield Unread("untranslated", word)
         elif self._any_record:  # records of one file need not all have a translation
             yield "", _excerpt(value), None
         elif self._columns is None and len(value) == 1:
@@ -97,7 +127,7 @@ class JsonReader:
                 yield from self.member(english, translations, where)
         else:
             wanted = " and ".join(self._columns.named) if self._columns else "that say what is what"
-            raise DataError(f"{where}: no keys {wanted}; found {', '.join(map(excerpt, value)) or 'none'}")
+            yield self._odd(value, where, f"no keys {wanted}; found {', '.join(map(excerpt, value)) or 'none'}")
 
     def member(self, english: str, value: Any, where: str) -> Iterator[Pair | Unread]:
         """A member of an object from English to translations (the other way round in a file turned round)."""
@@ -107,7 +137,7 @@ class JsonReader:
             else:
                 yield (found[0], english, found[1]) if self._turned else (english, *found)
 
-    def _listed(self, value: list, where: str) -> Iterator[Pair]:
+    def _listed(self, value: list, where: str) -> Iterator[Pair | Unread]:
         if self._columns is not None:
             roles = find_named([""] * len(value), self._columns)
         else:
@@ -117,9 +147,9 @@ class JsonReader:
             or len(value) < 2
             or not all(isinstance(value[n], str) for n in (roles.english, roles.translation))
         ):
-            raise DataError(
-                f"{where}: found {_excerpt(value)}; a list [english, translation] or with a frequency is needed"
-            )
+            said = f"found {_excerpt(value)}; a list [english, translation] or with a frequency is needed"
+            yield self._odd(value, where, said)
+            return
         frequency = None if roles.frequency is None else frequency_of(value[roles.frequency])
         yield value[roles.english], value[roles.translation], frequency
 
@@ -129,7 +159,12 @@ class JsonReader:
             yield Unread("other language", _excerpt(value))
             return
         stated = None if roles.frequency is None else frequency_of(cells[roles.frequency])
-        sides = [side[0] for side in self._translations(cells[roles.english], where) if not isinstance(side, Unread)]
+        sides = []
+        for side in self._translations(cells[roles.english], where):
+            if isinstance(side, Unread):
+                yield side
+            else:
+                sides.append(side[0])
         for found in self._translations(cells[roles.translation], where):
             if isinstance(found, Unread):
                 yield found
@@ -161,11 +196,11 @@ class JsonReader:
                 elif isinstance(element, list) and len(element) == 2 and isinstance(element[0], str):
                     yield element[0], frequency_of(element[1])
                 else:
-                    self._refuse(element, where)
+                    yield self._odd(element, where)
         elif not value and not isinstance(value, bool | int | float):  # null, or an empty list
             yield "", None
         else:
-            self._refuse(value, where)
+            yield self._odd(value, where)
 
     def _object(self, value: dict[str, Any], where: str) -> Iterator[tuple[str, float | None] | Unread]:
         """{translation: frequency}, or one translation with its attributes."""
@@ -176,12 +211,29 @@ class JsonReader:
         if is_of_another((value.get(label) for label in _LABEL_KEYS), self._language):
             yield Unread("other language", _excerpt(value))
         elif key is None:
-            self._refuse(value, where)
+            labelled = any(label in value for label in _LABEL_KEYS)  # Wiktionary has translations without the word
+            yield Unread("empty", _excerpt(value)) if labelled else self._odd(value, where)
         else:
             yield value[key], next((frequency_of(value[name]) for name in value if name in FREQUENCIES), None)
 
-    def _refuse(self, value: Any, where: str) -> Any:
-        raise DataError(f"{where}: found {_excerpt(value)}; needed is {_NEEDED}")
+    def _odd(self, value: Any, where: str, said: str = "") -> Unread:
+        """A value left out; the first of them is what the file is refused for where nothing in it is a pair."""
+        if self.refusal is None:
+            self.refusal = DataError(f"{where}: {said or f'found {_excerpt(value)}; needed is {_NEEDED}'}")
+        return Unread("odd", _excerpt(value))
+
+
+def _whole(value: dict[str, Any]) -> dict[str, Any]:
+    """A dictionary's record with the translations that stand below its senses (wiktextract) among its own."""
+    senses = value.get("senses")
+    lists = (
+        [sense.get("translations") for sense in senses if isinstance(sense, dict)] if isinstance(senses, list) else ()
+    )
+    below = [translation for found in lists if isinstance(found, list) for translation in found]
+    if not below:
+        return value
+    own = value.get("translations") or []
+    return {**value, "translations": [*(own if isinstance(own, list) else [own]), *below]}
 
 
 def _excerpt(value: Any) -> str:

@@ -17,7 +17,7 @@ MARKS = (";؛；", ",،、，", "/", "|")
 """What separates the words of a cell: each mark with what stands for it in other scripts."""
 _OFTEN = 0.02
 """Share of the first lines of a list of which a mark in more is the list's own separator."""
-_ENDING = re.compile(r"[-‐‑–]\w{1,4}|(?<=/)[^\W\d_](?!\w)")
+_HYPHENS, _LONGEST_ENDING = "-‐‑–", 5
 _ANY_MARK = re.compile(f"[{''.join(MARKS)}]")
 
 
@@ -54,34 +54,39 @@ def split_cell(cell: str, marks: Sequence[str] = MARKS) -> list[str]:
     """
     if cell.isalpha():
         return [cell]
-    words = [word for part in _separator(tuple(marks)).split(cell) if (word := part.strip())]
+    words = _pieces(cell, marks)
     return [word for n, word in enumerate(words) if n == 0 or not _is_ending(words[0], word, cell)] or [""]
 
 
-def _is_ending(first: str, word: str, cell: str) -> bool:
-    if word[0] in "-‐‑–":  # where all are stems (-zuri, -ema), each is a word
-        return first[0] not in "-‐‑–" and _ENDING.fullmatch(word) is not None
-    return len(word) == 1 and len(first) > 2 and f"/{word}" in cell and first[-1:].isalpha()
+def words_apart(english: str, cell: str, marks: Sequence[str]) -> list[str] | None:
+    """The words of a cell between those of the marks that the English has not: with a mark in both, the pair is one
+    phrase. None where there is nothing to take apart."""
+    if cell.isalpha() or not _ANY_MARK.search(cell):
+        return None
+    if _ANY_MARK.search(english):
+        marks = [mark for mark in marks if not any(character in english for character in mark)]
+    return split_cell(cell, marks) if marks and len(_pieces(cell, marks)) > 1 else None
 
 
 def own_marks(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The marks that separate translations in a list that begins with these pairs, as `split_cell` takes them.
+    """The marks that separate translations in a list that begins with these pairs.
 
     `;` always does; the others where they recur, for they are parts of single translations too (au/ama; ndiyo, bwana).
     """
     pairs = list(pairs)
     own = [MARKS[0]]
     for mark in MARKS[1:]:
-        having = sum(len(words_apart(english, cell, (mark,))) > 1 for english, cell in pairs)
+        having = sum(words_apart(english, cell, (mark,)) is not None for english, cell in pairs)
         if having > max(1, _OFTEN * len(pairs)):
             own.append(mark)
     return tuple(own)
 
 
-def words_apart(english: str, cell: str, marks: Sequence[str]) -> list[str]:
-    """The cell split at those of the marks that the English has not: with them in both, the pair is one phrase."""
-    if cell.isalpha() or not _ANY_MARK.search(cell):
-        return [cell]
-    if _ANY_MARK.search(english):
-        marks = [mark for mark in marks if not any(character in english for character in mark)]
-    return split_cell(cell, marks) if marks else [cell]
+def _pieces(cell: str, marks: Sequence[str]) -> list[str]:
+    return [word for part in _separator(tuple(marks)).split(cell) if (word := part.strip())]
+
+
+def _is_ending(first: str, word: str, cell: str) -> bool:
+    if word[0] in _HYPHENS:  # where all are stems (-zuri, -ema), each is a word
+        return first[0] not in _HYPHENS and len(word) <= _LONGEST_ENDING and word[1:].isalpha()
+    return len(word) == 1 and word.islower() and len(first) > 2 and f"/{word}" in cell

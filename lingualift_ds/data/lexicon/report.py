@@ -16,8 +16,10 @@ import regex
 from lingualift_ds.data.languages import language_name
 from lingualift_ds.data.lexicon.cleaning import DROP_REASONS, STEPS, fold
 from lingualift_ds.data.lexicon.columns import Columns
-from lingualift_ds.data.lexicon.entries import Lexicon, gather_lexicon, swapped
+from lingualift_ds.data.lexicon.doubts import doubts_of, swapped
+from lingualift_ds.data.lexicon.entries import Lexicon
 from lingualift_ds.data.lexicon.identify import in_words, looks_like
+from lingualift_ds.data.lexicon.reading import gather_lexicon
 from lingualift_ds.data.scripts import script_names
 
 _WORD = regex.compile(r"\b\p{L}.*?\b", regex.WORD | regex.V1 | regex.DOTALL)
@@ -109,7 +111,7 @@ def measure_coverage(lexicon: Lexicon, words: Mapping[str, int]) -> Coverage:
 def _doubts(lexicon: Lexicon) -> list[str]:
     """What about a lexicon is not as its language's should be."""
     code, source, dropped = lexicon.language, lexicon.source, lexicon.dropped
-    doubts = []
+    doubts, said = [], []
     if not lexicon.entries:
         doubts.append(f"{source}: no usable pair in it")
     foreign = dropped.get("script", 0) + dropped.get("english", 0)
@@ -117,9 +119,14 @@ def _doubts(lexicon: Lexicon) -> list[str]:
     if foreign > _SUSPICIOUS_SCRIPT * usable:
         share = _share(foreign, usable)
         doubts.append(f"{source}: {share} of its pairs are not in {script_names(code)} script, and were dropped")
+        said += ["script", "english"]
     damaged = dropped.get("not UTF-8", 0)
     if damaged > _SUSPICIOUS_BYTES * lexicon.found:
         doubts.append(f"{source}: {_share(damaged, lexicon.found)} of its lines are not UTF-8; save it as UTF-8")
+        said.append("not UTF-8")
+    doubts += doubts_of(lexicon, said)
+    if f"{source}: {swapped(code)}" in doubts:
+        return doubts
     guess = looks_like([translations[0] for translations in lexicon.entries.values()], code)
     english = looks_like(list(lexicon.entries), "en")
     if guess == "en" and english:
