@@ -30,24 +30,22 @@ class PlainSwitcher:
     def switch(self, sample_id: str, text: str) -> str:
         """The code-switched text."""
         text = unicodedata.normalize("NFC", text)
-        # As many numbers as there are pieces, for the language, the order and the translations.
-        words, pieces = self._words(text), 0
-        for chunk in text.split(" "):
-            pieces += max(1, len(self._words(chunk)))
-        key = f"{self.seed} 0 {sample_id}".encode("utf-8", "surrogatepass")
-        count = 3 + 2 * pieces
-        numbers = struct.unpack(f"<{count}H", hashlib.shake_128(key).digest(2 * count))
+        words = self._words(text)
+        state = hashlib.shake_128(f"{self.seed} 0 {sample_id}".encode("utf-8", "surrogatepass"))
+        _, chance, draw = struct.unpack("<3H", state.digest(6))
         codes = sorted(self.lexicons)
-        language = codes[0] if len(codes) == 1 else codes[int(len(codes) * numbers[2] / DRAWS)]
+        language = codes[int(len(codes) * draw / DRAWS)]
         units = self._units(text, words, language)
         wanted = self.ratio * len(units)
-        share = min(int(wanted) + (numbers[1] / DRAWS < wanted - int(wanted)), len(units))
+        share = min(int(wanted) + (chance / DRAWS < wanted - int(wanted)), len(units))
         if not share:
             return text
-        order = numbers[3 : 3 + len(units)]
+        count = 3 + 2 * len(units)
+        _, _, _, *numbers = struct.unpack(f"<{count}H", state.digest(2 * count))
+        order, picks = numbers[: len(units)], numbers[len(units) :]
         limit = sorted(order)[share - 1]
         chosen = [unit for unit, number in zip(units, order) if number <= limit][:share]
-        return self._replace(text, chosen, numbers[3 + pieces :], language)
+        return self._replace(text, chosen, picks, language)
 
     def _words(self, text: str) -> list[tuple[int, int]]:
         protected = protected_spans(text)
