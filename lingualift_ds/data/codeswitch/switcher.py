@@ -177,10 +177,10 @@ class CodeSwitcher:
         """
         text = normalize("NFC", text)
         (pieces, special), mix = survey(text), self.languages.mix
-        numbers = _Numbers(f"{self.seed} {epoch} {sample_id}")
-        several = len(pieces) if mix > 1 else 0  # each piece may have to choose its language
-        first = numbers.upto(2 + mix + several)
-        languages = (language,) if language else self.languages.draw(first[2 : 2 + mix])
+        fixed = 2 + mix + (len(pieces) if mix > 1 else 0)  # each piece may have to choose its language
+        # As many as can be needed: how many are made changes none of them.
+        numbers = _numbers(f"{self.seed} {epoch} {sample_id}", fixed + 2 * len(pieces))
+        languages = (language,) if language else self.languages.draw(numbers[2 : 2 + mix])
         capitals = [index for index in special if pieces[index].capital]
         blocked = within_protected(pieces, special)
         protected = len(blocked)
@@ -188,17 +188,16 @@ class CodeSwitcher:
         if len(languages) == 1:
             units = _find_units(pieces, self.vocabularies[languages[0]], blocked, capitals)
         else:
-            units = _find_mixed(pieces, [self.vocabularies[code] for code in languages], blocked, first[2 + mix :])
+            units = _find_mixed(pieces, [self.vocabularies[code] for code in languages], blocked, numbers[2 + mix :])
         switched = Switched(text, languages, pieces, protected, units)
         switchable = switched.switchable
-        count = self.ratio.count(switchable, progress, first[0], first[1])
+        count = self.ratio.count(switchable, progress, numbers[0], numbers[1])
         if count:
             # Those with the smallest numbers.
-            then = numbers.upto(len(first) + 2 * switchable)
-            order = then[len(first) : len(first) + switchable].tolist()
+            order = numbers[fixed : fixed + switchable].tolist()
             limit = sorted(order)[count - 1]
             chosen = [start for start, number in zip(units.starts, order) if number <= limit][:count]
-            switched.replace(chosen, then[len(first) + switchable :])
+            switched.replace(chosen, numbers[fixed + switchable :])
         return switched
 
     def _staying(
@@ -206,7 +205,7 @@ class CodeSwitcher:
     ) -> list[int]:
         """Indices of the words that stay where they stand: names, and letters that are labels there."""
         inside = [index for index in capitals if not starts_sentence(pieces, index)]
-        staying = [index for index in special if pieces[index].letter and is_label(pieces, index, inside)]
+        staying = [index for index in special if pieces[index].letter and is_label(pieces, index)]
         if (inside or names) and not self.names:
             known = find_names(pieces, text, inside).union(names)
             staying += [index for index in capitals if pieces[index].name in known]
@@ -279,17 +278,9 @@ def _where_it_stands(options: Options, pieces: list[Piece], index: int) -> Optio
     return options.inside if options.inside and not starts_sentence(pieces, index) else options
 
 
-class _Numbers:
-    """The numbers below DRAWS that a key stands for, without end."""
-
-    __slots__ = ("_state",)
-
-    def __init__(self, key: str):
-        self._state = hashlib.shake_128(key.encode("utf-8", "surrogatepass"))
-
-    def upto(self, count: int) -> "array[int]":
-        """The first `count` of them."""
-        numbers = array("H", self._state.digest(2 * count))
-        if sys.byteorder == "big":
-            numbers.byteswap()
-        return numbers
+def _numbers(key: str, count: int) -> "array[int]":
+    """The first `count` of the numbers below DRAWS that a key stands for."""
+    numbers = array("H", hashlib.shake_128(key.encode("utf-8", "surrogatepass")).digest(2 * count))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

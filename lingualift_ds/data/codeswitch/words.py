@@ -8,7 +8,7 @@ Words are those of Unicode's default word boundaries (UAX 29), as the `regex` mo
 on; compounds with a hyphen are one word.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import regex
 
@@ -214,14 +214,14 @@ def find_names(pieces: Sequence[Piece], text: str, inside: Sequence[int] | None 
     return names
 
 
-def is_label(pieces: Sequence[Piece], index: int, inside: Collection[int]) -> bool:
-    """Whether a word of one letter stands for something where it stands: team A, World War I, a x; `inside` holds the
-    words with a capital within a sentence."""
+def is_label(pieces: Sequence[Piece], index: int) -> bool:
+    """Whether a word of one letter stands for something where it stands: team A, World War I, a x."""
     piece = pieces[index]
-    if piece.word == "A" and index in inside:
-        return True
     if piece.word == "I":
-        return index - 1 in inside and not pieces[index - 1].tail
+        before = pieces[index - 1]
+        return index > 0 and before.capital and not before.tail and not starts_sentence(pieces, index - 1)
+    if piece.word == "A" and not starts_sentence(pieces, index):
+        return True
     return index + 1 < len(pieces) and len(pieces[index + 1].word) == 1
 
 
