@@ -33,9 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.command import measure
 from benchmarks.plain import PlainSwitcher
 from benchmarks.texts import load_texts, write_lexicons, write_rows
-from lingualift_ds.data.codeswitch import CodeSwitcher, Ratio
+from lingualift_ds.data.codeswitch import CodeSwitcher, Ratio, Sample
 from lingualift_ds.data.codeswitch.production import usable_processes
-from lingualift_ds.data.codeswitch.words import chunks
 from lingualift_ds.data.lexicon import Lexicon, find_lexicons, read_lexicon
 
 RATIO = 0.5
@@ -92,19 +91,20 @@ def main() -> None:
 
 def compare(texts: list[str], lexicons: Mapping[str, Lexicon], rounds: int) -> dict[str, Any]:
     """Words a second of all three, and ours by the plain transformation's. Raises SystemExit where outputs differ."""
-    chunks.clear()  # remembered by all switchers of a process
     ours, plain = CodeSwitcher(lexicons, Ratio(RATIO, RATIO)), PlainSwitcher(lexicons, RATIO, 0)
     bare = bare_loop(lexicons, random.Random(0))
-    samples = [(str(number), text) for number, text in enumerate(texts)]
+    samples = [Sample(str(number), text) for number, text in enumerate(texts)]
     count = sum(len(text.split()) for text in texts)
     taken = []
     for _ in range(rounds + 1):
-        switched, our_time = timed(lambda: [ours.switch(name, text).text for name, text in samples])
-        restated, plain_time = timed(lambda: [plain.switch(name, text) for name, text in samples])
+        switched, our_time = timed(lambda: [switched.text for switched in ours.switch_all(samples)])
+        restated, plain_time = timed(lambda: [plain.switch(sample.id, sample.text) for sample in samples])
         taken.append((our_time, plain_time, timed(lambda: [bare(text) for text in texts])[1]))
-        for (name, text), mine, theirs in zip(samples, switched, restated):
+        for sample, mine, theirs in zip(samples, switched, restated):
             if mine != theirs:
-                raise SystemExit(f"text {name} comes out differently\n{text!r}\nours:  {mine!r}\nplain: {theirs!r}")
+                raise SystemExit(
+                    f"text {sample.id} comes out differently\n{sample.text!r}\nours:  {mine!r}\nplain: {theirs!r}"
+                )
     first, *later = taken
     return {"words": count, "first_round": _rates(count, [first]), "later_rounds": _rates(count, later)}
 

@@ -15,7 +15,7 @@ from lingualift_ds.data.codeswitch.curriculum import DRAWS
 from lingualift_ds.data.codeswitch.options import carry_case
 from lingualift_ds.data.codeswitch.protect import protected_spans
 from lingualift_ds.data.codeswitch.sentences import OPENING, QUOTES, ends_sentence
-from lingualift_ds.data.codeswitch.words import _COMPOUND, _NOT_NAMES, _WORD
+from lingualift_ds.data.codeswitch.words import _COMPOUND, _WORD, NOT_NAMES
 from lingualift_ds.data.languages import writes_spaces
 from lingualift_ds.data.lexicon import Lexicon, fold
 
@@ -70,7 +70,7 @@ class PlainSwitcher:
                 inside.add(_bare(word))
         if not small:
             return set()
-        return {word for word in inside - _NOT_NAMES if word.lower() not in small}
+        return {word for word in inside - NOT_NAMES if word.lower() not in small}
 
     def _starts(self, text: str, start: int) -> bool:
         before = start

@@ -12,7 +12,7 @@ from pathlib import Path
 from lingualift_ds.cli.errors import leaving_when_told
 from lingualift_ds.cli.preview import format_pair, uses_colour
 from lingualift_ds.config.schema import CodeSwitchConfig
-from lingualift_ds.data.codeswitch import Stage1Maker
+from lingualift_ds.data.codeswitch import English, Stage1Maker
 from lingualift_ds.data.codeswitch.page import to_html
 from lingualift_ds.data.codeswitch.production import produce, usable_processes
 from lingualift_ds.data.codeswitch.report import Report, report_paths, to_json
@@ -141,8 +141,8 @@ def preview(source: Source, maker: Stage1Maker, count: int) -> None:
     """Print the first records, as pairs of English and code-switched text."""
     colour = uses_colour(sys.stdout)
     rows = (row for block in source.blocks(min(count, 100)) for row in block.rows())
-    texts = (row for row in rows if not isinstance(row, Bad))
-    made = (pair for row in texts for pair in maker.switch(row.id, row.text))
+    texts = (English(row.id, row.text) for row in rows if not isinstance(row, Bad))
+    made = (pair for pairs in maker.switch_all(texts) for pair in pairs)
     try:
         for record, switched in islice(made, count):
             sys.stdout.write(format_pair(record, switched, colour) + "\n")

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 from lingualift_ds.config.schema import CodeSwitchConfig
 from lingualift_ds.data import codeswitch, jsonl, lexicon, sources
-from lingualift_ds.data.codeswitch import Stage1Maker
+from lingualift_ds.data.codeswitch import English, Stage1Maker
 from lingualift_ds.data.languages import language_name
 from lingualift_ds.data.records import Record, read_records
 from lingualift_ds.errors import ConfigError, DataError
@@ -171,16 +172,20 @@ class SwitchedRows:
         count = self.count()
         last = max(count - 1, 1)
         for block in self._source.blocks():
-            for row in block.rows():
-                if row.position == count:
-                    return
+            rows = [row for row in block.rows() if row.position < count]
+            # What comes before a row that cannot be used is said before it is.
+            usable = [*takewhile(lambda row: not isinstance(row, sources.Bad), rows)]
+            made = self.maker.switch_all([English(r.id, r.text, r.position / last) for r in usable], self.epoch)
+            for row, pairs in zip(usable, made):
                 advance()
-                if isinstance(row, sources.Bad):
-                    raise DataError(f"{row.where}: {row.message}")
-                made = self.maker.records(row.id, row.text, row.position / last, self.epoch)
-                if not made:
+                if not pairs:
                     dropped["dropped, no text"] += 1
-                yield from (self._record(values, row.where) for values in made)
+                yield from (self._record(record, row.where) for record, _ in pairs)
+            if len(usable) < len(rows):
+                bad = rows[len(usable)]
+                raise DataError(f"{bad.where}: {bad.message}")
+            if block.position + block.count >= count:
+                return
 
     def _record(self, made: dict, where: str) -> Record:
         name, told, language = made["id"], made["instruction"], made["language"]

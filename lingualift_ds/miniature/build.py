@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from lingualift_ds.config.schema import CodeSwitchConfig
-from lingualift_ds.data.codeswitch import Stage1Maker
+from lingualift_ds.data.codeswitch import English, Stage1Maker
 from lingualift_ds.data.jsonl import write_jsonl
 from lingualift_ds.errors import DataError, LaunchError
 from lingualift_ds.log import get_logger
@@ -145,8 +145,7 @@ def _switched(rows: list[dict], output: Path, seed: int) -> Iterator[dict]:
     maker = Stage1Maker.from_config(
         CodeSwitchConfig(lexicons=(str(output / "lexicons"),), languages=codes, ratio="0.3-1.0"), seed
     )
-    for row in rows:
-        yield from maker.records(row["id"], row["text"])
+    yield from maker.records(English(row["id"], row["text"]) for row in rows)
 
 
 def _start_pretraining(output: Path, seed: int, steps: int | None) -> dict[str, subprocess.Popen]:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import codeswitch
 from benchmarks.texts import load_texts, recombined, write_lexicons
-from lingualift_ds.data.codeswitch import CodeSwitcher, Ratio, options, words
+from lingualift_ds.data.codeswitch import CodeSwitcher, Ratio, options, pieces
 from lingualift_ds.data.lexicon import Lexicon, find_lexicons, read_lexicon
 
 
@@ -39,12 +39,10 @@ def test_recombined_sentences_have_ids_and_numbers_of_their_own():
 
 
 def test_what_is_remembered_stays_bounded_however_many_numbers_are_new(monkeypatch):
-    for module in (words, options):
+    for module in (pieces, options):
         monkeypatch.setattr(module, "MOST_REMEMBERED", 100)
     lexicons = {code: Lexicon(code, {"apples": ("x",)}) for code in ("af", "sw", "zu")}
     switcher = CodeSwitcher(lexicons, Ratio(1, 1))
     for number in range(3000):
         assert switcher.switch(str(number), f"apples {number}").text == f"x {number}"
-    assert len(words.chunks) <= 100
-    # Of pieces that were cut before the last new beginning, no more than a text's in each language.
-    assert sum(map(len, switcher.vocabularies.values())) <= 3 * 102
+    assert len(switcher.pieces) <= 101 and switcher.options.texts.size <= 3 * 2

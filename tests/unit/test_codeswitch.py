@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lingualift_ds.data.codeswitch import CodeSwitcher, Languages, Ratio, Stage1Maker
+from lingualift_ds.data.codeswitch import CodeSwitcher, English, Languages, Ratio, Stage1Maker
 from lingualift_ds.data.codeswitch.sentences import split_sentences
-from lingualift_ds.data.codeswitch.words import cut, find_names
 from lingualift_ds.data.jsonl import read_jsonl
 from lingualift_ds.data.lexicon import Lexicon, find_lexicons, read_lexicon
 from lingualift_ds.errors import ConfigError
@@ -29,7 +28,7 @@ def switch(text: str, lexicon: Lexicon = SWAHILI, ratio="1", sample_id: str = "1
 
 def make_records(sentences, lexicons, ratio: str, seed: int) -> list[dict]:
     maker = Stage1Maker(CodeSwitcher(lexicons, Ratio.parse(ratio), seed))
-    return [record for sample_id, text in sentences for record in maker.records(sample_id, text)]
+    return [*maker.records(English(sample_id, text) for sample_id, text in sentences)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,8 @@ def test_phrases_win_over_their_words():
 
 
 def names(text: str) -> set[str]:
-    return find_names(cut(text), text)
+    (found,) = CodeSwitcher({"sw": SWAHILI}).find_names([text])
+    return found
 
 
 def test_names_stay_and_sentence_starts_carry_their_capital():
@@ -200,7 +200,7 @@ def test_several_languages_share_a_sentence_and_each_switches_what_it_has():
         assert ("ice cream", "sw") in words and ("his", "sw") in words  # Thai has neither
     assert {c.language for r in results for c in r.changes if c.english == "the"} == {"sw", "th"}
     maker = Stage1Maker(switcher)
-    assert "Swahili and Thai sentence" in maker.records("1", "the")[0]["instruction"]
+    assert "Swahili and Thai sentence" in maker.switch("1", "the")[0][0]["instruction"]
 
 
 def test_words_only_leaves_phrases_and_keep_list_leaves_words():
@@ -254,12 +254,13 @@ def test_ratio_rises_over_the_file_and_each_row_says_what_it_reached():
 def test_variants_and_epochs_differ_and_sources_are_told():
     maker = Stage1Maker(CodeSwitcher({"sw": SWAHILI}, Ratio(0.5, 0.5)), variants=4)
     text = "the money of his friend and the day will go to his friends in a day"
-    records = maker.records("r7", text)
+    rows = [English("r7", text)]
+    records = [*maker.records(rows)]
     assert [record["id"] for record in records] == ["r7~1", "r7~2", "r7~3", "r7~4"]
     assert {record["source"] for record in records} == {"r7"}
     assert len({record["text"] for record in records}) == 4
-    assert maker.records("r7", text, epoch=1) != records and maker.records("r7", text) == records
-    assert len(maker.records("r8", "the")) == 2, "variants that come out alike are one record"
+    assert [*maker.records(rows, epoch=1)] != records and [*maker.records(rows)] == records
+    assert len(maker.switch("r8", "the")) == 2, "variants that come out alike are one record"
 
 
 def test_changes_say_where_they_stand_in_both_texts():

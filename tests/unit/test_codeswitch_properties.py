@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plain import PlainSwitcher
-from lingualift_ds.data.codeswitch import CodeSwitcher, Languages, Ratio
+from lingualift_ds.data.codeswitch import CodeSwitcher, Languages, Ratio, Sample
 from lingualift_ds.data.codeswitch.protect import protected_spans
 from lingualift_ds.data.codeswitch.words import cut, within_protected
 from lingualift_ds.data.lexicon import Lexicon
@@ -126,6 +126,19 @@ def test_remembered_pieces_give_what_a_plain_restatement_gives(text, language):
     assert ours == PlainSwitcher({language: lexicons[language]}, 0.6, 5).switch("7", text)
 
 
+@settings(max_examples=200)
+@given(st.lists(TEXTS, max_size=8), st.integers(0, 2))
+def test_texts_beside_a_text_change_nothing_of_it(texts, which):
+    samples = [Sample(str(number), text, {"Ann"} if number % 2 else ()) for number, text in enumerate(texts)]
+    together = switchers()[which].switch_all(samples)
+    for sample, one in zip(samples, together, strict=True):
+        (alone,) = switchers()[which].switch_all([sample])
+        assert (one.text, one.languages, one.words, one.switchable) == (
+            *(alone.text, alone.languages, alone.words, alone.switchable),
+        )
+        assert one.changes == alone.changes
+
+
 @settings(max_examples=500)
 @given(
     st.lists(
@@ -135,8 +148,7 @@ def test_remembered_pieces_give_what_a_plain_restatement_gives(text, language):
 def test_spans_beyond_a_piece_are_found_from_marks_alone(parts):
     text = " ".join(parts)
     pieces = cut(text)
-    special = [index for index, piece in enumerate(pieces) if piece.special]
-    found, position, spans = within_protected(pieces, special), -1, protected_spans(text)
+    found, position, spans = within_protected(pieces), -1, protected_spans(text)
     for index, piece in enumerate(pieces):
         start = position + 1 + len(piece.lead) - 1
         position += len(piece.text)
@@ -159,6 +171,6 @@ def test_real_problems_are_switched_as_the_plain_restatement_switches_them():
     ours, plain = CodeSwitcher({"sw": SWAHILI}, Ratio(0.5, 0.5)), PlainSwitcher({"sw": SWAHILI}, 0.5, 0)
     with REAL.open(encoding="utf-8") as file:
         rows = [json.loads(line) for _, line in zip(range(400), file)]
-    for number, row in enumerate(rows):
-        for text in row["question"], row["answer"]:
-            assert ours.switch(str(number), text).text == plain.switch(str(number), text)
+    samples = [Sample(str(number), row[key]) for number, row in enumerate(rows) for key in ("question", "answer")]
+    for sample, switched in zip(samples, ours.switch_all(samples), strict=True):
+        assert switched.text == plain.switch(sample.id, sample.text)

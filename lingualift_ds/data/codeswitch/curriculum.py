@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
+import numpy as np
+
 from lingualift_ds.data.lexicon import Lexicon
 from lingualift_ds.errors import ConfigError
 
@@ -53,13 +55,13 @@ class Ratio:
             return f"{self.low:g}..{self.high:g}"
         return f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
 
-    def count(self, switchable: int, progress: float, first: int, second: int) -> int:
-        """How many of a text's switchable words are switched, by two numbers below DRAWS."""
+    def counts(self, switchable: np.ndarray, progress: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """How many of the switchable words of each text are switched, by two numbers below DRAWS; all are [texts]."""
         share = progress if self.rising else first / DRAWS
         wanted = (self.low + (self.high - self.low) * share) * switchable
-        whole = math.floor(wanted)
+        whole = np.floor(wanted)
         # The part of a word is a chance, so that the share is right on average in short sentences too.
-        return min(whole + (second / DRAWS < wanted - whole), switchable)
+        return np.minimum(whole + (second / DRAWS < wanted - whole), switchable).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -112,23 +114,23 @@ class Languages:
         total = sum(self.weights)
         return [DRAWS * part / total for part in accumulate(self.weights[:-1])]
 
-    @cached_property
-    def _alone(self) -> list[tuple[str]]:
-        return [(code,) for code in self.codes]
-
-    def draw(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """`mix` different languages by as many numbers below DRAWS."""
+    def draw_all(self, numbers: np.ndarray) -> np.ndarray:
+        """`mix` different languages for each text, as places in `codes`, by as many numbers below DRAWS;
+        both are [texts, mix]."""
         if len(self.codes) == self.mix:
-            return self.codes
+            return np.tile(np.arange(self.mix), (len(numbers), 1))
         if self.mix == 1:
-            return self._alone[bisect_right(self._bounds, numbers[0])]
-        codes, weights, drawn = list(self.codes), list(self.weights), []
-        for number in numbers[: self.mix]:
+            return np.searchsorted(self._bounds, numbers, side="right")
+        return np.array([self._draw_several(row) for row in numbers.tolist()])
+
+    def _draw_several(self, numbers: Sequence[int]) -> list[int]:
+        left, weights, drawn = list(range(len(self.codes))), list(self.weights), []
+        for number in numbers:
             bounds = list(accumulate(weights))
-            at = min(bisect_right(bounds, bounds[-1] * number / DRAWS), len(codes) - 1)
-            drawn.append(codes.pop(at))
+            at = min(bisect_right(bounds, bounds[-1] * number / DRAWS), len(left) - 1)
+            drawn.append(left.pop(at))
             weights.pop(at)
-        return tuple(sorted(drawn))
+        return sorted(drawn)
 
 
 def parse_language(text: str) -> tuple[str, float | None]:

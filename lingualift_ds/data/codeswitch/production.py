@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from lingualift_ds.data.codeswitch.stage1 import Stage1Maker
+from lingualift_ds.data.codeswitch.stage1 import English, Stage1Maker
 from lingualift_ds.data.codeswitch.tally import Tally, sampling_rate
 from lingualift_ds.data.outputs import OutputWriter, encode
 from lingualift_ds.data.sources import Bad, Block, Source
@@ -48,21 +48,26 @@ class Work:
     def make(self, block: Block) -> tuple[Any, Tally]:
         """The encoded records of a block, and their counts."""
         tally, records = Tally(), []
-        last = max(self.rows - 1, 1)
-        for row in block.rows():
-            if isinstance(row, Bad):
-                tally.add_bad(row)
-                continue
-            tally.rows += 1
-            if not row.text.strip():
-                tally.blank += 1
-                continue
-            made = list(self.maker.switch(row.id, row.text, progress=row.position / last))
+        rows = self._usable(block, tally)
+        for row, made in zip(rows, self.maker.switch_all(rows)):
             for record, switched in made:
                 tally.add(record, switched, self.rate)
                 records.append(record)
             tally.repeated += self.maker.expected(row.text) - len(made) if self.maker.variants > 1 else 0
         return encode(records, self.kind), tally
+
+    def _usable(self, block: Block, tally: Tally) -> list[English]:
+        found, last = [], max(self.rows - 1, 1)
+        for row in block.rows():
+            if isinstance(row, Bad):
+                tally.add_bad(row)
+                continue
+            tally.rows += 1
+            if row.text.strip():
+                found.append(English(row.id, row.text, row.position / last))
+            else:
+                tally.blank += 1
+        return found
 
 
 def produce(source: Source, maker: Stage1Maker, output: OutputWriter, processes: int = 1, max_bad: int = 0) -> Tally:

@@ -6,22 +6,33 @@ the English.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
 from unicodedata import normalize
 
 from lingualift_ds.config.schema import CodeSwitchConfig
 from lingualift_ds.data.codeswitch.curriculum import Languages, Ratio, parse_language
 from lingualift_ds.data.codeswitch.sentences import split_sentences
-from lingualift_ds.data.codeswitch.switcher import CodeSwitcher, Switched
-from lingualift_ds.data.codeswitch.words import cut, find_names
+from lingualift_ds.data.codeswitch.switcher import CodeSwitcher, Sample, Switched
 from lingualift_ds.data.jsonl import read_lines
 from lingualift_ds.data.languages import language_name
 from lingualift_ds.data.lexicon import Lexicon, find_lexicons, read_lexicon
 from lingualift_ds.errors import ConfigError
 
+_ROWS = 512
+"""Rows that are switched at once."""
 STAGE1_INSTRUCTION = "Translate the following code-switched {language} sentence to pure English:"
+
+
+class English(NamedTuple):
+    """A row of English: its id, its text, and its place in the data, 0 to 1, for a ratio that rises."""
+
+    id: str
+    text: str
+    progress: float = 0.0
 
 
 class Stage1Maker:
@@ -73,35 +84,56 @@ class Stage1Maker:
         maker.digest = _digest(settings, lexicons, keep)
         return maker
 
-    def switch(self, row_id: str, text: str, progress: float = 0.0, epoch: int = 0) -> Iterator[tuple[dict, Switched]]:
-        """The records of one English text, each with how it was switched; none where the text is blank.
+    def switch(self, row_id: str, text: str, progress: float = 0.0, epoch: int = 0) -> list[tuple[dict, Switched]]:
+        """The records of one English text, each with how it was switched; none where the text is blank."""
+        (made,) = self.switch_all([English(row_id, text, progress)], epoch)
+        return made
+
+    def switch_all(self, rows: Iterable[English], epoch: int = 0) -> Iterator[list[tuple[dict, Switched]]]:
+        """For each row its records, each with how it was switched.
 
         Among several variants of a sentence, one that came out as an earlier one is left out.
         """
-        text = normalize("NFC", text)
-        sentences = split_sentences(text) if self.split else [text]
-        names = find_names(cut(text), text) if self.split else ()  # of the whole row: one sentence alone shows fewer
-        for index, sentence in enumerate(sentences):
-            if not sentence.strip():
-                continue
-            made = set()
-            for variant in range(1, self.variants + 1):
-                sample_id = f"{row_id}.{index}" if self.split else row_id
-                if self.variants > 1:
-                    sample_id += f"~{variant}"
-                switched = self.switcher.switch(sample_id, sentence, names=names, progress=progress, epoch=epoch)
-                if (switched.text, switched.languages) not in made:
-                    made.add((switched.text, switched.languages))
-                    yield stage1_record(sample_id, row_id, sentence, switched), switched
+        left = iter(rows)
+        while some := list(islice(left, _ROWS)):
+            sentences = self._sentences(some)
+            samples = [
+                Sample(f"{name}~{variant}" if self.variants > 1 else name, sentence, names, row.progress)
+                for row, found in zip(some, sentences)
+                for name, sentence, names in found
+                for variant in range(1, self.variants + 1)
+            ]
+            switched = zip(samples, self.switcher.switch_all(samples, epoch))
+            for row, found in zip(some, sentences):
+                yield [pair for _ in found for pair in self._records(row.id, islice(switched, self.variants))]
+
+    def records(self, rows: Iterable[English], epoch: int = 0) -> Iterator[dict]:
+        """The records of all rows alone: id, source, text, instruction, target, language, ratio."""
+        return (record for made in self.switch_all(rows, epoch) for record, _ in made)
+
+    def _sentences(self, rows: Sequence[English]) -> list[list[tuple[str, str, Collection[str]]]]:
+        """For each row the ids of its sentences, or of the row as a whole, their texts, and names they must know of."""
+        texts = [normalize("NFC", row.text) for row in rows]
+        if not self.split:
+            return [[(row.id, text, ())] if text.strip() else [] for row, text in zip(rows, texts)]
+        names = self.switcher.find_names(texts)  # of the whole row: one sentence alone shows fewer
+        return [
+            [(f"{row.id}.{place}", sentence, known) for place, sentence in enumerate(split_sentences(text))]
+            for row, text, known in zip(rows, texts, names)
+        ]
+
+    def _records(self, source: str, variants: Iterable[tuple[Sample, Switched]]) -> Iterator[tuple[dict, Switched]]:
+        """Of the variants of a sentence those that differ."""
+        made = set()
+        for sample, switched in variants:
+            if (switched.text, switched.languages) not in made:
+                made.add((switched.text, switched.languages))
+                yield stage1_record(sample.id, source, sample.text, switched), switched
 
     def expected(self, text: str) -> int:
         """How many records a text gives, if none of its variants comes out as another."""
         sentences = split_sentences(normalize("NFC", text)) if self.split else [text]
         return self.variants * sum(1 for sentence in sentences if sentence.strip())
-
-    def records(self, row_id: str, text: str, progress: float = 0.0, epoch: int = 0) -> list[dict]:
-        """The records alone: id, source, text, instruction, target, language, ratio."""
-        return [record for record, _ in self.switch(row_id, text, progress, epoch)]
 
 
 def stage1_record(sample_id: str, source: str, english: str, switched: Switched) -> dict:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import NamedTuple
 
-from lingualift_ds.data.codeswitch.switcher import Change, Switched
+from lingualift_ds.data.codeswitch.block import Change
+from lingualift_ds.data.codeswitch.switcher import Switched
 from lingualift_ds.data.sources import Bad
 
 BINS = 20

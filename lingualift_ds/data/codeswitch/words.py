@@ -1,8 +1,6 @@
-"""English text as pieces of one word each, looked at once for every different piece.
+"""English text as pieces of one word each: what can be said of a piece by itself.
 
-A text is cut at its spaces, and what lies between two of them is analysed once, however often it comes: words repeat
-so much (Zipf's law) that a text costs little more than its cutting. Whatever depends on more than the piece, such as
-names and formulae, is decided per text, for the few pieces that ask for it.
+What depends on more than the piece, such as names, is decided for many texts at once (pieces.py).
 
 Words are those of Unicode's default word boundaries (UAX 29), as the `regex` module finds them, from the first letter
 on; compounds with a hyphen are one word.
@@ -22,13 +20,9 @@ _LETTER = regex.compile(r"\p{L}")
 _COMPOUND = regex.compile(r"[-\u2010\u2011]")
 _ONE_LETTER = ("a", "A", "I")
 _POINTS = ".,;:!?\"'()"
-MOST_REMEMBERED = 200_000
-"""Entries of a memory of what was looked at before: it begins anew where it is full, whatever the input's size."""
-LONGEST_REMEMBERED = 64
-"""Characters; longer pieces are no words that come again."""
 
 # Capitalised in English only, or where a title or a list begins, and no one's name: translated like other words.
-_NOT_NAMES = frozenset(
+NOT_NAMES = frozenset(
     """
     A About After All Also An And Another Any Are As At Because Before Both But By Did Do Does Each Every Few
     First For From Had Has Have He Her Here His How However If In Into Is It Its Just Last Let Many More Most
@@ -54,8 +48,6 @@ class Piece:
         mark: whether it may be a part of something that is protected and longer than itself.
         operator: whether a formula may go on beyond it.
         letter: whether the word is one of a single letter; formulae hold no other words.
-        more: the pieces that come after it before the next space.
-        special: any of `capital`, `mark`, `operator`, `letter`, `more`: other pieces need no second look.
     """
 
     __slots__ = (
@@ -71,8 +63,6 @@ class Piece:
         "mark",
         "operator",
         "letter",
-        "more",
-        "special",
     )
 
     def __init__(
@@ -91,56 +81,14 @@ class Piece:
         self.capital = word[:1].isupper() or word[:1].istitle()
         self.opens, self.closes, self.mark, self.operator = opens, closes, mark, operator
         self.letter = word in _ONE_LETTER
-        self.more: tuple[Piece, ...] = ()
-        self.special = self.capital or mark or operator or self.letter
-
-
-class _Chunks(dict):
-    """The first piece of each chunk of text between two spaces.
-
-    `generation` counts how often it began anew: pieces from before do not come again, and what is remembered of them
-    can go too.
-    """
-
-    generation = 0
-
-    def __missing__(self, chunk: str) -> Piece:
-        if len(self) >= MOST_REMEMBERED:
-            self.clear()
-            self.generation += 1
-        piece, *more = _analyse(chunk)
-        if more:
-            piece.more, piece.special = tuple(more), True
-        if len(chunk) <= LONGEST_REMEMBERED:
-            self[chunk] = piece
-        return piece
-
-
-chunks = _Chunks()
 
 
 def cut(text: str) -> list[Piece]:
     """The pieces of a text."""
-    return survey(text)[0]
+    return [piece for chunk in text.split(" ") for piece in analyse(chunk)]
 
 
-def survey(text: str) -> tuple[list[Piece], list[int]]:
-    """The pieces of a text, and the indices of those that are special."""
-    pieces = [*map(chunks.__getitem__, text.split(" "))]
-    special = [index for index, piece in enumerate(pieces) if piece.special]
-    several = [index for index in special if pieces[index].more]
-    if several:
-        first, pieces, done = pieces, [], 0
-        for index in several:
-            pieces += first[done : index + 1]
-            pieces += first[index].more
-            done = index + 1
-        pieces += first[done:]
-        special = [index for index, piece in enumerate(pieces) if piece.special]
-    return pieces, special
-
-
-def _analyse(chunk: str) -> tuple[Piece, ...]:
+def analyse(chunk: str) -> tuple[Piece, ...]:
     """A chunk's pieces, the first with the space before it. Every word carries what follows it, up to the next."""
     bare = chunk.strip(_POINTS)
     if bare.isascii() and bare.isalpha() and bare[1:].islower():  # most chunks: nothing in them can be protected
@@ -186,54 +134,11 @@ def _words(chunk: str) -> list[tuple[int, int]]:
     return spans
 
 
-def starts_sentence(pieces: Sequence[Piece], index: int) -> bool:
-    """Whether the word of a piece is the first of a sentence, a line or a quotation."""
-    said = pieces[index].opens
-    while said is None and index > 0:
-        index -= 1
-        said = pieces[index].closes
-    return said is None or said
-
-
-def find_names(pieces: Sequence[Piece], text: str, inside: Sequence[int] | None = None) -> set[str]:
-    """The words of an English text that are names: written with a capital inside a sentence.
-
-    A name is one at the head of a sentence too. Days, most months and `I` are no names; nor is a word that the text
-    also has in small letters, nor anything in a text that is all capitals. `inside`: indices of the words with a
-    capital inside a sentence, where they are known.
-    """
-    if inside is None:
-        inside = [i for i, piece in enumerate(pieces) if piece.capital and not starts_sentence(pieces, i)]
-    names = {pieces[i].name for i in inside} - _NOT_NAMES
-    if not names or all(piece.capital or not piece.word for piece in pieces):
-        return set()
-    small = [name for name in names if name.lower() in text]
-    if small:  # not sure to be a word of its own
-        words = {piece.word for piece in pieces}
-        names.difference_update([name for name in small if name.lower() in words])
-    return names
-
-
-def is_label(pieces: Sequence[Piece], index: int) -> bool:
-    """Whether a word of one letter stands for something where it stands: team A, World War I, a x."""
-    piece = pieces[index]
-    if piece.word == "I":
-        before = pieces[index - 1]
-        return index > 0 and before.capital and not before.tail and not starts_sentence(pieces, index - 1)
-    if piece.word == "A" and not starts_sentence(pieces, index):
-        return True
-    return index + 1 < len(pieces) and len(pieces[index + 1].word) == 1
-
-
-def within_protected(pieces: Sequence[Piece], special: Sequence[int]) -> set[int]:
-    """Indices of the words that lie in a protected span longer than their piece; `special` are those of the pieces
-    that are so."""
-    beyond = [index for index in special if pieces[index].mark or pieces[index].operator]
-    if not beyond:
-        return set()
-    letters = [index for index in special if pieces[index].letter]
+def within_protected(pieces: Sequence[Piece]) -> set[int]:
+    """Indices of the words of a text that lie in a protected span longer than their piece."""
+    letters = [index for index, piece in enumerate(pieces) if piece.letter]
     formulae = any([piece.operator for index in letters for piece in pieces[max(0, index - 1) : index + 2]])
-    if not formulae and not any([pieces[index].mark for index in beyond]):
+    if not formulae and not any([piece.mark for piece in pieces]):
         return set()
     spans = Spans("".join([piece.text for piece in pieces]), formulae)
     if not spans:
