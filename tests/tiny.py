@@ -94,7 +94,7 @@ def save_encoder(folder: Path, kind: str = "mt5", seed: int = 0, **overrides) ->
 
 
 def save_llm(folder: Path, kind: str = "llama", seed: int = 0, bos: bool = True, **overrides) -> Path:
-    """A random LLM with its tokenizer: kinds llama, mistral, qwen2, gemma2, gpt2."""
+    """A random LLM with its tokenizer: kinds llama, mistral, qwen2, gemma2, gpt2, gpt_neox."""
     torch.manual_seed(seed)
     tokenizer = llm_tokenizer(bos)
     special = dict(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2)
@@ -114,6 +114,7 @@ def save_llm(folder: Path, kind: str = "llama", seed: int = 0, bos: bool = True,
             "mistral": transformers.MistralConfig,
             "qwen2": transformers.Qwen2Config,
             "gemma2": transformers.Gemma2Config,
+            "gpt_neox": transformers.GPTNeoXConfig,
         }[kind]
         extra = dict(head_dim=8, sliding_window=16) if kind == "gemma2" else {}
         config = config_class(**{**special, **common, **extra, **overrides})

@@ -8,8 +8,9 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,11 +21,13 @@ from lingualift_ds import dist
 from lingualift_ds.checkpoint.manifest import (
     NAME,
     file_entry,
+    sealed,
     sync_folder,
     verify,
     writable,
     write_json,
     write_manifest,
+    write_text,
 )
 from lingualift_ds.checkpoint.tensors import TensorSpec, TensorWriter
 from lingualift_ds.errors import CheckpointError
@@ -44,6 +47,8 @@ class Contents:
     """By role."""
     facts: dict[str, Any]
     """What its manifest says of where it comes from."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Files to read for people and programs, by name."""
 
 
 def write_artefact(folder: Path, tensors: Iterable[tuple[str, Tensor]], gathered: Gathered, contents: Contents) -> None:
@@ -97,8 +102,9 @@ def stream_artefact(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def copy_artefact(source: Path, folder: Path) -> dict[str, Any]:
-    """Copy an artefact, whole or not at all, and return its manifest. Raises CheckpointError for a damaged one."""
+def copy_artefact(source: Path, folder: Path, texts: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """Copy an artefact, whole or not at all, and return its manifest; `texts` go beside it. Raises CheckpointError for
+    a damaged one."""
     manifest, aside = verify(source, hashes=False), _aside(folder)
 
     def copy() -> None:
@@ -108,6 +114,9 @@ def copy_artefact(source: Path, folder: Path) -> dict[str, Any]:
             shutil.copyfile(source / name, aside / name)
             if file_entry(aside / name) != manifest["files"].get(name) and name != NAME:
                 raise CheckpointError(f"{source / name}: its SHA-256 is not the one in {NAME}: the file is damaged")
+        if texts:
+            manifest["files"] |= _write_texts(aside, texts)
+            write_json(aside / NAME, sealed(manifest))
         _move(aside, folder)
 
     try:
@@ -129,9 +138,16 @@ def _publish(aside: Path, folder: Path, contents: Contents) -> None:
     write_json(aside / "config.json", contents.config)
     for role, tokenizer in contents.tokenizers.items():
         tokenizer.save_pretrained(aside / f"{role}_tokenizer")
+    _write_texts(aside, contents.texts)
     files = {str(p.relative_to(aside)): file_entry(p) for p in sorted(aside.rglob("*")) if p.is_file()}
     write_manifest(aside, "artefact", files, contents.facts)
     _move(aside, folder)
+
+
+def _write_texts(folder: Path, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return {name: file_entry(folder / name) for name in texts}
 
 
 def _move(aside: Path, folder: Path) -> None:

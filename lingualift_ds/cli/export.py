@@ -21,6 +21,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     for role in ("llm", "encoder"):
         parser.add_argument(f"--{role}", metavar="M", help=f"where the base {role} is now, if it has moved")
+    parser.add_argument("--licence", metavar="ID", help="of the model, for its card: an identifier such as apache-2.0")
+    parser.add_argument(
+        "--results", nargs="+", type=Path, default=[], metavar="DIR", help="of evaluate, for the card's table of scores"
+    )
+    parser.add_argument(
+        "--for", dest="target", choices=["transformers", "vllm"], default="transformers", help="who takes the folder"
+    )
     parser.set_defaults(run=run)
 
 
@@ -30,10 +37,25 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.step is not None and arguments.step < 0:
         raise ConfigError(f"--step {arguments.step}: must be 0 or more")
+    if arguments.target == "vllm":
+        return _for_vllm(arguments)
     stage = find_stage(arguments.stage) if arguments.stage else None
     moved = {role: getattr(arguments, role) for role in ("llm", "encoder") if getattr(arguments, role)}
-    from lingualift_ds.train.export import export
+    from lingualift_ds.train.export import Card, export
 
-    done = export(arguments.model_run, arguments.output, stage, arguments.step, moved)
+    card = Card(arguments.licence, tuple(arguments.results))
+    done = export(arguments.model_run, arguments.output, stage, arguments.step, moved, card)
     sys.stdout.write(f"exported {done.source} (step {done.step}) to {arguments.output}: {done.files} files\n")
+    return 0
+
+
+def _for_vllm(arguments: argparse.Namespace) -> int:
+    for option in ("stage", "step", "llm", "encoder", "licence", "results"):
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option}: cannot go with --for vllm, which takes an exported model or a finished run")
+    from lingualift_ds.hub import load_model
+    from lingualift_ds.hub.vllm import write_for_vllm
+
+    write_for_vllm(load_model(arguments.model_run), arguments.output)
+    sys.stdout.write(f"wrote {arguments.output}: the LLM in llm/, what makes its prompts in bridge/\n")
     return 0

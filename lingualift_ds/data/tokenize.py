@@ -66,6 +66,10 @@ class SampleTokenizer:
                 chunk = []
         yield from self._chunk(chunk, dropped)
 
+    def tokenized(self, records: list[Record], dropped: Counter, with_target: bool = True) -> Iterator[Sample]:
+        """Samples of a few records at once; without targets, what generation starts from."""
+        return self._chunk(records, dropped, with_target)
+
     def prompt(self, text: str, instruction: str) -> Sample:
         """The same without a target: what generation starts from. Raises DataError where the text has no room."""
         sample = next(self._chunk([Record("", text, instruction, "", "")], Counter(), with_target=False), None)

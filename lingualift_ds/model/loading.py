@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
@@ -94,6 +95,6 @@ def compile_layers(model: nn.Module) -> int:
 def _or_model_error(make: Callable[[], Any], line: str) -> Any:
     try:
         return make()
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{line}: {reason[:300]}") from error

@@ -311,4 +311,7 @@ def model_config(config: Config, sources: Sources) -> dict[str, Any]:
         if source is not None:
             whole[role]["config"] = source.to_dict()
     whole["precision"] = config.model.precision
+    whole["architectures"] = ["LinguaLiftForCausalLM"]
+    tokenizer = sources.llm_tokenizer
+    whole |= {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     return whole

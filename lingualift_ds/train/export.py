@@ -4,14 +4,15 @@ What is trained comes from the checkpoint; what is frozen from where training to
 process, no GPU.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lingualift_ds.checkpoint.artefact import copy_artefact, stream_artefact
+from lingualift_ds.checkpoint.artefact import copy_artefact, read_artefact, stream_artefact
 from lingualift_ds.checkpoint.consolidate import Consolidation
 from lingualift_ds.checkpoint.manifest import verify
 from lingualift_ds.checkpoint.store import checkpoints, find_checkpoint
@@ -19,7 +20,11 @@ from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.checkpoint.weights import WeightFiles
 from lingualift_ds.config.load import load_config
 from lingualift_ds.config.schema import Config
+from lingualift_ds.data.codeswitch.curriculum import parse_language
+from lingualift_ds.data.lexicon import find_lexicons
 from lingualift_ds.errors import CheckpointError, ConfigError
+from lingualift_ds.hub.card import CardFacts, model_card
+from lingualift_ds.hub.modeling import generation_config
 from lingualift_ds.log import get_logger
 from lingualift_ds.model.encoders import encoder_class, load_encoder, renamed
 from lingualift_ds.model.groups import group_of
@@ -43,8 +48,21 @@ class Exported:
     files: int
 
 
+@dataclass(frozen=True)
+class Card:
+    """What the model card cannot know by itself: an identifier of a licence, and folders of results."""
+
+    licence: str | None = None
+    results: tuple[Path, ...] = ()
+
+
 def export(
-    run: Path, output: Path, stage: Stage | None = None, step: int | None = None, moved: Mapping[str, str] | None = None
+    run: Path,
+    output: Path,
+    stage: Stage | None = None,
+    step: int | None = None,
+    moved: Mapping[str, str] | None = None,
+    card: Card = Card(),
 ) -> Exported:
     """Write what a stage hands over to `output`, an artefact's folder, whole or not at all.
 
@@ -56,7 +74,8 @@ def export(
     _check_output(output)
     if step is None and folder.complete.is_file():
         logger.info("%s is complete: copying %s", folder.path, folder.artefact)
-        manifest = copy_artefact(folder.artefact, output)
+        described, _ = read_artefact(folder.artefact)
+        manifest = copy_artefact(folder.artefact, output, texts_beside(described, folder, card))
         return Exported(folder.artefact, manifest["step"], len(manifest["files"]))
     path, manifest = find_checkpoint(folder.checkpoints, step, "--step")
     config = load_config(folder.config)
@@ -66,7 +85,7 @@ def export(
         model=replace(config.model, **(moved or {})),
     )
     logger.info("%s: from the checkpoint of step %d", folder.path, manifest["step"])
-    _write(output, config, stage, path, manifest)
+    _write(output, config, stage, path, manifest, lambda described: texts_beside(described, folder, card))
     return Exported(path, manifest["step"], len(verify(output, hashes=False)["files"]))
 
 
@@ -90,16 +109,62 @@ def find_stage_folder(run: Path, stage: Stage | None) -> tuple[StageFolder, Stag
     raise CheckpointError(f"{run}: nothing to export: no complete stage and no checkpoint in {looked}")
 
 
+def texts_beside(described: dict[str, Any], folder: StageFolder, card: Card) -> dict[str, str]:
+    """What an exported folder holds for its readers: the model card, and for a whole model how it generates."""
+    configs = {
+        stage.number: load_config(StageFolder(folder.path.parent / stage.folder).config)
+        for stage in STAGES.values()
+        if StageFolder(folder.path.parent / stage.folder).config.is_file()
+    }
+    facts = CardFacts(folder.path.parent.name, configs, stage1_languages(configs), card.licence, card.results)
+    texts = {"README.md": model_card(described, facts)}
+    if "config" in described["llm"]:
+        texts["generation_config.json"] = generation_config(described).to_json_string(use_diff=True)
+    return texts
+
+
+def stage1_languages(configs: Mapping[int, Config]) -> tuple[str, ...]:
+    """Codes of the languages that Stage I's English was switched to: as its config states them, or as its data's
+    report.json tells them."""
+    if 1 not in configs:
+        return ()
+    data = configs[1].stage1.data
+    if data.codeswitch.lexicons:
+        stated = [parse_language(text)[0] for text in data.codeswitch.languages]
+        return tuple(stated or find_lexicons(data.codeswitch.lexicons))
+    codes: dict[str, None] = {}
+    for path in map(Path, data.train):
+        for report in (path.with_name("report.json"), path.with_name(f"{path.name.split('.')[0]}.report.json")):
+            if report.is_file():
+                codes |= dict.fromkeys(_told_languages(report))
+    return tuple(codes)
+
+
+def _told_languages(report: Path) -> list[str]:
+    try:
+        return sorted(json.loads(report.read_text(encoding="utf-8"))["languages"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # some other program's report
+
+
 def _check_output(output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise CheckpointError(f"{output}: {'is not empty' if output.is_dir() else 'is a file'}; name a new folder")
 
 
-def _write(output: Path, config: Config, stage: Stage, path: Path, manifest: dict[str, Any]) -> None:
+def _write(
+    output: Path,
+    config: Config,
+    stage: Stage,
+    path: Path,
+    manifest: dict[str, Any],
+    texts: Callable[[dict[str, Any]], dict[str, str]],
+) -> None:
     consolidation = Consolidation(path, manifest)
     sources = build.read_sources(config.model)
     facts = {what: manifest[what] for what in ("stage", "step", "samples", "tokens", "identity")}
     goes_with = contents(config, stage, sources, facts)
+    goes_with = replace(goes_with, texts=texts(goes_with.config))
     wanted = {name: spec for name, spec in consolidation.model.items() if hands_over(stage, name)}
     missing = {name: spec for name, spec in wanted.items() if name not in consolidation.specs}
     _check_sources(config, stage, path, manifest, goes_with.config, missing)

@@ -14,9 +14,14 @@ def hands_over(stage: Stage, name: str) -> bool:
     return stage.leaves == "model" or group_of(name) == "alignment"
 
 
+def described(config: Config, stage: Stage, sources: build.Sources) -> dict[str, Any]:
+    """config.json of what the stage hands over."""
+    whole = stage.leaves == "model"
+    found = (build.model_config if whole else build.artefact_config)(config, sources)
+    return found | {"instruction": config.stage(stage.number).data.instruction or stage.instruction}
+
+
 def contents(config: Config, stage: Stage, sources: build.Sources, facts: dict[str, Any]) -> Contents:
     """What goes with the tensors; `facts` go into the manifest."""
-    whole = stage.leaves == "model"
-    described = (build.model_config if whole else build.artefact_config)(config, sources)
-    described["instruction"] = config.stage(stage.number).data.instruction or stage.instruction
-    return Contents("model" if whole else "alignment", described, sources.tokenizers, facts)
+    stem = "model" if stage.leaves == "model" else "alignment"
+    return Contents(stem, described(config, stage, sources), sources.tokenizers, facts)

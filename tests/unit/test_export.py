@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import yaml
 from launching import environment
 from safetensors.torch import load_file, save_file
 from shards import seal, write_zero3
 
 from lingualift_ds.checkpoint.consolidate import Consolidation
-from lingualift_ds.checkpoint.manifest import verify, write_json
+from lingualift_ds.checkpoint.manifest import file_entry, verify, write_json, write_manifest
 from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.checkpoint.weights import WeightFiles
 from lingualift_ds.cli.main import main
@@ -229,17 +230,23 @@ def test_files_that_cannot_be_mapped_are_said_to_be_so(tmp_path):
             WeightFiles([tmp_path / name])
 
 
+NAMES = {"llm": "a/llm", "encoder": "/data/mt5"}
+
+
 @pytest.fixture
 def run(tmp_path) -> Path:
     """A run folder: stage 1 complete, stage 2 with a checkpoint that is not whole."""
     for stage in (1, 2):
         (tmp_path / f"run/stage{stage}/checkpoints").mkdir(parents=True)
-        (tmp_path / f"run/stage{stage}/config.yaml").write_text("{}")
+        (tmp_path / f"run/stage{stage}/config.yaml").write_text("model: {llm: a/llm, encoder: /data/mt5}\n")
     write_json(tmp_path / "run/stage1/COMPLETE", {})
     artefact = tmp_path / "run/stage1/artefact"
     artefact.mkdir()
     save_file({"alignment.end": torch.zeros(3)}, artefact / "alignment.safetensors")
-    seal(artefact, {"step": 5})
+    parts = {role: {"name": name, "width": 3, "fingerprint": "0" * 64} for role, name in NAMES.items()}
+    write_json(artefact / "config.json", {"alignment": {"kind": "ffn"}, "instruction": "Say it:", **parts})
+    files = {path.name: file_entry(path) for path in artefact.iterdir()}
+    write_manifest(artefact, "artefact", files, {"step": 5})
     write_zero3(tmp_path / "run/stage2/checkpoints/step-000003", some_groups(), 2, {})
     (tmp_path / "run/stage2/checkpoints/step-000003/manifest.json").unlink()
     return tmp_path / "run"
@@ -253,9 +260,15 @@ def test_stage_is_the_latest_that_has_anything(run):
 
 
 def test_complete_stage_is_copied_whole(run, capsys):
-    assert main(["export", str(run), "--output", str(run / "out"), "--stage", "1"]) == 0
-    assert verify(run / "out") == verify(run / "stage1/artefact")
+    assert main(["export", str(run), "--output", str(run / "out"), "--stage", "1", "--licence", "mit"]) == 0
+    whole, source = verify(run / "out"), verify(run / "stage1/artefact")
+    assert whole["files"].keys() - source["files"].keys() == {"README.md"} and whole["step"] == 5
+    assert all(whole["files"][name] == entry for name, entry in source["files"].items())
     assert "step 5" in capsys.readouterr().out
+    _, head, text = (run / "out/README.md").read_text().split("---\n", 2)
+    head = yaml.safe_load(head)
+    assert (head["base_model"], head["license"], head["language"]) == (["a/llm"], "mit", ["en"])
+    assert "`mt5`" in text and "/data" not in text and "hub.load_stage1" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""The configuration of a bridged model: those of its encoder and its LLM, and what joins them."""
+
+from functools import cache
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from lingualift_ds.config.schema import AlignmentConfig
+
+_PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+class LinguaLiftConfig(PreTrainedConfig):
+    """Read from and written to the config.json that a stage hands over.
+
+    Attributes:
+        llm, encoder: transformers configurations; `encoder` is None for a model of text alone.
+        sources: role -> what is known of the base model: its name and fingerprints.
+        alignment: kind of the alignment layer, and its latents.
+        instruction: what the LLM is told where nothing else is said.
+        llm_max_tokens, encoder_max_tokens: longest inputs that the model was trained on.
+        whitespace_rows: token id of the encoder's tokenizer -> embedding row it borrows.
+    """
+
+    model_type = "lingualift"
+    sub_configs = {"llm": AutoConfig, "encoder": AutoConfig}  # noqa: RUF012
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        llm: dict[str, Any] | PreTrainedConfig | None = None,
+        encoder: dict[str, Any] | PreTrainedConfig | None = None,
+        alignment: dict[str, Any] | None = None,
+        instruction: str = "",
+        llm_max_tokens: int = 1280,
+        encoder_max_tokens: int = 1024,
+        whitespace_rows: dict[str, int] | None = None,
+        precision: str = "fp32",
+        **others: Any,
+    ):
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.llm, self.encoder = self._part("llm", llm), self._part("encoder", encoder)
+        self.alignment = alignment or {}
+        self.instruction = instruction
+        self.llm_max_tokens, self.encoder_max_tokens = llm_max_tokens, encoder_max_tokens
+        self.whitespace_rows = {int(token): row for token, row in (whitespace_rows or {}).items()}
+        super().__init__(**{"dtype": _PRECISIONS[precision], **others})
+        _register_model()
+        # Embeddings that an LLM shares with its head are the LLM's affair.
+        self.tie_word_embeddings = False
+
+    def _part(self, role: str, described: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig | None:
+        if not isinstance(described, dict):
+            return described
+        facts = dict(described)
+        config = facts.pop("config")
+        self.sources[role] = facts
+        return AutoConfig.for_model(**config)
+
+    @property
+    def alignment_config(self) -> AlignmentConfig:
+        """The alignment layer's settings."""
+        return AlignmentConfig(**self.alignment)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """The LLM's: what generation, caches and embeddings are made by."""
+        return self.llm
+
+    def to_dict(self) -> dict[str, Any]:
+        """As config.json holds it."""
+        values = super().to_dict()
+        sources = values.pop("sources", {})
+        for role in ("llm", "encoder"):
+            part = getattr(self, role)
+            values[role] = None if part is None else {**sources.get(role, {}), "config": part.to_dict()}
+        values["whitespace_rows"] = {str(token): row for token, row in self.whitespace_rows.items()}
+        values.pop("_name_or_path", None)  # a place on the machine of whoever saved it
+        values["precision"] = {long: short for short, long in _PRECISIONS.items()}.get(_name(self.dtype), "fp32")
+        return values
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The same: there is no usual model to differ from."""
+        return self.to_dict()
+
+
+@cache
+def _register_model() -> None:
+    """Make the Auto class know the model: not before there is a configuration to make one of, because its modules
+    import those of transformers that import this one."""
+    from transformers import AutoModelForCausalLM
+
+    from lingualift_ds.hub.modeling import LinguaLiftForCausalLM
+
+    AutoModelForCausalLM.register(LinguaLiftConfig, LinguaLiftForCausalLM, exist_ok=True)
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")

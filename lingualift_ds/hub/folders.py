@@ -1,0 +1,123 @@
+"""From a folder to a model: whole models, checked to the byte where they have a manifest, and Stage I's layer on base
+models."""
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, PreTrainedConfig
+
+from lingualift_ds import dist
+from lingualift_ds.checkpoint.artefact import read_artefact
+from lingualift_ds.checkpoint.manifest import NAME, verify
+from lingualift_ds.checkpoint.tensors import read_tensors
+from lingualift_ds.errors import CheckpointError, ModelError
+from lingualift_ds.hub.configuration import LinguaLiftConfig
+from lingualift_ds.hub.modeling import LinguaLiftForCausalLM
+from lingualift_ds.hub.processing import LinguaLiftProcessor
+from lingualift_ds.model.encoders import load_encoder
+from lingualift_ds.model.llms import load_llm
+from lingualift_ds.model.loading import DTYPES, load_weights, read_config, read_tokenizer
+from lingualift_ds.model.whitespace import add_whitespace_tokens
+
+
+def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLiftForCausalLM:
+    """A whole model for use, on this process's device: an exported folder, or what Stage II left in its run.
+
+    Raises CheckpointError for a folder that holds none or is damaged, ModelError for weights that do not fit.
+    """
+    folder = find_folder(folder)
+    described = _read_config(folder)
+    if "config" not in (described.get("llm") or {}):
+        raise CheckpointError(
+            f"{folder}: holds an alignment layer, not a whole model; train stage 2 first, or name the base models"
+        )
+    if (folder / NAME).is_file():
+        verify(folder)
+    options = {"output_loading_info": True, "dtype": dtype or "auto"}
+    model = load_weights(lambda: _from_pretrained(folder, options), str(folder), "--model")
+    model.processor = LinguaLiftProcessor.from_pretrained(folder, model.config)
+    return model.to(dist.device()).eval()
+
+
+def load_stage1(
+    folder: Path | str, encoder: str | None = None, llm: str | None = None, precision: str = "fp32"
+) -> LinguaLiftForCausalLM:
+    """Stage I's alignment layer between base models: those it was trained with, wherever they are now.
+
+    Raises CheckpointError for a folder that holds no such layer, ModelError for a base model that does not fit it.
+    """
+    folder = find_folder(folder, stage=1)
+    described, _ = read_artefact(folder)
+    if described.get("encoder") is None or "config" in described["llm"]:
+        raise CheckpointError(f"{folder}: holds no alignment layer by itself; a stage 1 artefact is needed")
+    names = {role: name or described[role]["name"] for role, name in (("encoder", encoder), ("llm", llm))}
+    configs = {role: read_config(name, role) for role, name in names.items()}
+    for role, config in configs.items():
+        if config.hidden_size != described[role]["width"]:
+            raise ModelError(
+                f"{names[role]}: is {config.hidden_size} wide, but the alignment layer of {folder} was trained for "
+                f"{described[role]['name']}, {described[role]['width']} wide"
+            )
+    return _joined(folder, described, names, configs, precision)
+
+
+def find_folder(folder: Path | str, stage: int = 2) -> Path:
+    """The folder of a model itself, given it, its stage's or its run's. Raises CheckpointError where there is none."""
+    folder = Path(folder)
+    for inner in (folder / "artefact", folder / f"stage{stage}/artefact"):
+        if inner.is_dir():
+            return inner
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; name an exported model, or a run such as runs/NAME")
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder}: holds no model: neither config.json nor a finished stage; "
+            "an exported model, or a run such as runs/NAME, is needed"
+        )
+    return folder
+
+
+def _read_config(folder: Path) -> dict:
+    path = folder / "config.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        kind = described.get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: cannot be read as a model's configuration ({error})") from None
+    if kind != LinguaLiftConfig.model_type:
+        raise CheckpointError(f"{folder}: holds a model of type {kind!r}, not a bridged one ('lingualift')")
+    return described
+
+
+def _from_pretrained(folder: Path, options: dict) -> tuple[LinguaLiftForCausalLM, dict]:
+    model, info = LinguaLiftForCausalLM.from_pretrained(folder, **options)
+    unfit = [*info.get("mismatched_keys", ()), *info.get("unexpected_keys", ())]
+    if unfit:
+        raise ValueError(f"tensors that do not fit the model's config: {unfit[0]} ({len(unfit)})")
+    return model, info
+
+
+def _joined(
+    folder: Path, described: dict, names: dict[str, str], configs: dict[str, PreTrainedConfig], precision: str
+) -> LinguaLiftForCausalLM:
+    tokenizers = {role: read_tokenizer(name, role) for role, name in names.items()}
+    rows = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size)
+    if {str(token): row for token, row in rows.items()} != described["whitespace_rows"]:
+        raise ModelError(f"{names['encoder']}: its tokenizer is not the one that {folder} was trained with")
+    llm = tokenizers["llm"]
+    config = LinguaLiftConfig(
+        **{**described, "llm": configs["llm"], "encoder": configs["encoder"], "precision": precision},
+        bos_token_id=llm.bos_token_id,
+        eos_token_id=llm.eos_token_id,
+        pad_token_id=llm.pad_token_id,
+    )
+    with torch.device("meta"):
+        model = LinguaLiftForCausalLM(config)
+    model.llm = load_llm(names["llm"], precision, AutoConfig.from_pretrained(names["llm"]))
+    model.encoder = load_encoder(names["encoder"], configs["encoder"], precision)
+    model.alignment = model.alignment.to_empty(device="cpu").to(DTYPES[precision])
+    state = {name: tensor for shard in read_tensors(folder) for name, tensor in shard.items()}
+    model.alignment.load_state_dict({name.removeprefix("alignment."): tensor for name, tensor in state.items()})
+    model.processor = LinguaLiftProcessor(llm, tokenizers["encoder"], config)
+    return model.to(dist.device()).eval()

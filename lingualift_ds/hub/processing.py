@@ -1,0 +1,133 @@
+"""Texts to a bridged model's inputs: the question for the encoder, the instruction for the LLM."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lingualift_ds.config.layout import IGNORE, prompt_layout
+from lingualift_ds.data.records import Record
+from lingualift_ds.data.tokenize import Sample, SampleTokenizer
+from lingualift_ds.errors import DataError, ModelError
+from lingualift_ds.hub.configuration import LinguaLiftConfig
+
+
+class LinguaLiftProcessor:
+    """Both tokenizers and the prompt of a model.
+
+    Attributes:
+        llm, encoder: tokenizers; `encoder` is None for a model of text alone.
+        instruction: what the LLM is told where nothing else is said.
+        tokenizer: what makes prompts of texts, as in training.
+    """
+
+    def __init__(self, llm: PreTrainedTokenizerBase, encoder: PreTrainedTokenizerBase | None, config: LinguaLiftConfig):
+        self.llm, self.encoder, self.instruction = llm, encoder, config.instruction
+        self.tokenizer = SampleTokenizer(
+            llm=llm,
+            llm_max_tokens=config.llm_max_tokens,
+            encoder=encoder,
+            encoder_max_tokens=config.encoder_max_tokens,
+            layout=None if encoder is None else prompt_layout(config.alignment_config),
+            row_of=config.whitespace_rows,
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, config: LinguaLiftConfig | None = None) -> "LinguaLiftProcessor":
+        """From a model's folder. Raises ModelError where a tokenizer is missing or cannot be read."""
+        folder = Path(folder)
+        config = config or LinguaLiftConfig.from_pretrained(folder)
+        llm = _read_tokenizer(folder / "llm_tokenizer")
+        return cls(llm, _read_tokenizer(folder / "encoder_tokenizer") if config.encoder else None, config)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write both tokenizers as `from_pretrained` finds them."""
+        self.llm.save_pretrained(Path(folder) / "llm_tokenizer")
+        if self.encoder is not None:
+            self.encoder.save_pretrained(Path(folder) / "encoder_tokenizer")
+
+    def __call__(
+        self,
+        texts: Sequence[str],
+        instructions: str | Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        padding_side: Literal["left", "right"] = "left",
+    ) -> dict[str, Tensor]:
+        """The keyword arguments of the model's forward and generate.
+
+        `input_ids` and `attention_mask` [B, L]: BOS, instruction and target; for a model of text alone the text
+        before the instruction. `encoder_input_ids` and `encoder_attention_mask` [B, S]: the text, padded on the right.
+        `labels` [B, L] with targets: their tokens and EOS, IGNORE elsewhere. Raises DataError for a blank text, or
+        one that has no room beside instruction and target.
+        """
+        samples = self.samples(texts, instructions, targets)
+        return self.batch(samples, padding_side)
+
+    def samples(
+        self,
+        texts: Sequence[str],
+        instructions: str | Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+    ) -> list[Sample]:
+        """The token ids of each text by itself. Raises DataError as `__call__`."""
+        if isinstance(texts, str):
+            texts = [texts]
+        if instructions is None or isinstance(instructions, str):
+            instructions = [instructions or self.instruction] * len(texts)
+        records = [
+            Record(str(index), text, instruction, target, "")
+            for index, (text, instruction, target) in enumerate(
+                zip(texts, instructions, targets or [""] * len(texts), strict=True)
+            )
+        ]
+        for record in records:
+            if not record.text.strip():
+                raise DataError(f"text {int(record.id) + 1} of {len(records)} is blank")
+        samples = list(self.tokenizer.tokenized(records, Counter(), with_target=targets is not None))
+        if len(samples) < len(records):
+            missing = {record.id for record in records} - {sample.id for sample in samples}
+            raise DataError(
+                f"text {int(min(missing, key=int)) + 1} of {len(records)}: instruction and target leave no room for "
+                f"it within {self.tokenizer.llm_max_tokens} tokens"
+            )
+        return samples
+
+    def batch(self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "left") -> dict[str, Tensor]:
+        """Samples as tensors, see `__call__`."""
+        pad = self.llm.pad_token_id if self.llm.pad_token_id is not None else self.llm.eos_token_id
+        ids = [np.concatenate([sample.prompt_ids, sample.target_ids]) for sample in samples]
+        made = dict(zip(("input_ids", "attention_mask"), _padded(ids, pad, padding_side)))
+        if any(len(sample.target_ids) for sample in samples):
+            labels = [np.concatenate([np.full(len(s.prompt_ids), IGNORE), s.target_ids]) for s in samples]
+            made["labels"] = _padded(labels, IGNORE, padding_side)[0]
+        if self.encoder is not None:
+            texts = [sample.encoder_ids for sample in samples]
+            filled = _padded(texts, self.encoder.pad_token_id or 0, "right")
+            made |= dict(zip(("encoder_input_ids", "encoder_attention_mask"), filled))
+        return made
+
+
+def _padded(rows: Sequence[np.ndarray], pad: int, side: str) -> tuple[Tensor, Tensor]:
+    """Rows as one tensor, and which of its places are not padding."""
+    width = max(map(len, rows), default=0)
+    ids, mask = np.full((len(rows), width), pad, np.int64), np.zeros((len(rows), width), np.int64)
+    for index, row in enumerate(rows):
+        there = slice(width - len(row), width) if side == "left" else slice(len(row))
+        ids[index, there], mask[index, there] = row, 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; a model's tokenizers lie there")
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder}: holds no tokenizer that can be read: {' '.join(str(error).split())[:200]}"
+        ) from None
