@@ -36,7 +36,7 @@ setup(
     ],
     extras_require={
         "flash": ["flash-attn>=2.7"],
-        "eval": ["lm-eval>=0.4.9"],
+        "eval": ["lm-eval>=0.4.13", "accelerate>=1.2"],
         "lora": ["peft>=0.18"],
         "plots": ["matplotlib>=3.9"],
         "dev": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.8"],

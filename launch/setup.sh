@@ -10,10 +10,10 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/lingualift-
 fi
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $python is older than 3.11" >&2; exit 2; }
-echo "setting up .venv (about 2 minutes)"
+echo "setting up .venv (about 3 minutes)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 # torch first, at its pinned version: a range would bring another build, and DeepSpeed's build looks for torch.
 .venv/bin/python -m pip install --quiet --constraint constraints.txt torch setuptools wheel
 DS_BUILD_OPS=0 .venv/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-  --editable '.[plots,dev]' ninja
+  --editable '.[plots,eval,dev]' ninja
 echo "$wanted" > "$stamp"

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact
@@ -16,18 +16,21 @@ from lingualift_ds.hub.configuration import LinguaLiftConfig
 from lingualift_ds.hub.modeling import LinguaLiftForCausalLM
 from lingualift_ds.hub.processing import LinguaLiftProcessor
 from lingualift_ds.model.encoders import load_encoder
-from lingualift_ds.model.llms import load_llm
+from lingualift_ds.model.llms import check_tokenizer, llm_class, load_llm
 from lingualift_ds.model.loading import DTYPES, load_weights, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens
 
 
 def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLiftForCausalLM:
-    """A whole model for use, on this process's device: an exported folder, or what Stage II left in its run.
+    """A whole model for use, on this process's device: an exported folder, what Stage II left in its run, or any causal
+    LM of transformers, which reads text alone and has no instruction.
 
     Raises CheckpointError for a folder that holds none or is damaged, ModelError for weights that do not fit.
     """
     folder = find_folder(folder)
     described = _read_config(folder)
+    if described.get("model_type") != LinguaLiftConfig.model_type:
+        return _plain(folder, dtype)
     if "config" not in (described.get("llm") or {}):
         raise CheckpointError(
             f"{folder}: holds an alignment layer, not a whole model; train stage 2 first, or name the base models"
@@ -82,12 +85,42 @@ def _read_config(folder: Path) -> dict:
     path = folder / "config.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-        kind = described.get("model_type")
+        described.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: cannot be read as a model's configuration ({error})") from None
-    if kind != LinguaLiftConfig.model_type:
-        raise CheckpointError(f"{folder}: holds a model of type {kind!r}, not a bridged one ('lingualift')")
     return described
+
+
+def _plain(folder: Path, dtype: torch.dtype | None) -> LinguaLiftForCausalLM:
+    llm_config = read_config(str(folder), "--model")
+    if llm_class(llm_config) is None:
+        raise CheckpointError(
+            f"{folder}: holds a model of type {llm_config.model_type!r}, neither a bridged one nor a causal LM"
+        )
+    tokenizer = read_tokenizer(str(folder), "--model")
+    check_tokenizer(tokenizer, str(folder))
+    dtype = dtype or llm_config.dtype or torch.float32
+    precision = {kind: name for name, kind in DTYPES.items()}[dtype]
+    longest = getattr(llm_config, "max_position_embeddings", None) or LinguaLiftConfig().llm_max_tokens
+    config = LinguaLiftConfig(llm_config, llm_max_tokens=longest, precision=precision, **_special_ids(tokenizer))
+    model = _assembled(config, load_llm(str(folder), precision, llm_config))
+    model.processor = LinguaLiftProcessor(tokenizer, None, config)
+    return model.to(dist.device()).eval()
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+
+
+def _assembled(
+    config: LinguaLiftConfig, llm: PreTrainedModel, encoder: PreTrainedModel | None = None
+) -> LinguaLiftForCausalLM:
+    """A model of loaded parts; its alignment layer, where it has one, is still without weights."""
+    with torch.device("meta"):
+        model = LinguaLiftForCausalLM(config)
+    llm.generation_config = model.llm.generation_config
+    model.llm, model.encoder = llm, encoder
+    return model
 
 
 def _from_pretrained(folder: Path, options: dict) -> tuple[LinguaLiftForCausalLM, dict]:
@@ -102,22 +135,18 @@ def _joined(
     folder: Path, described: dict, names: dict[str, str], configs: dict[str, PreTrainedConfig], precision: str
 ) -> LinguaLiftForCausalLM:
     tokenizers = {role: read_tokenizer(name, role) for role, name in names.items()}
-    rows = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size)
-    if {str(token): row for token, row in rows.items()} != described["whitespace_rows"]:
+    rows = described["whitespace_rows"]
+    added = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size) if rows else {}
+    if {str(token): row for token, row in added.items()} != rows:
         raise ModelError(f"{names['encoder']}: its tokenizer is not the one that {folder} was trained with")
-    llm = tokenizers["llm"]
-    config = LinguaLiftConfig(
-        **{**described, "llm": configs["llm"], "encoder": configs["encoder"], "precision": precision},
-        bos_token_id=llm.bos_token_id,
-        eos_token_id=llm.eos_token_id,
-        pad_token_id=llm.pad_token_id,
+    config = LinguaLiftConfig(**{**described, **configs, "precision": precision}, **_special_ids(tokenizers["llm"]))
+    model = _assembled(
+        config,
+        load_llm(names["llm"], precision, configs["llm"]),
+        load_encoder(names["encoder"], configs["encoder"], precision),
     )
-    with torch.device("meta"):
-        model = LinguaLiftForCausalLM(config)
-    model.llm = load_llm(names["llm"], precision, AutoConfig.from_pretrained(names["llm"]))
-    model.encoder = load_encoder(names["encoder"], configs["encoder"], precision)
     model.alignment = model.alignment.to_empty(device="cpu").to(DTYPES[precision])
     state = {name: tensor for shard in read_tensors(folder) for name, tensor in shard.items()}
     model.alignment.load_state_dict({name.removeprefix("alignment."): tensor for name, tensor in state.items()})
-    model.processor = LinguaLiftProcessor(llm, tokenizers["encoder"], config)
+    model.processor = LinguaLiftProcessor(tokenizers["llm"], tokenizers["encoder"], config)
     return model.to(dist.device()).eval()

@@ -11,7 +11,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from lingualift_ds import LinguaLiftForCausalLM, hub
+from lingualift_ds.checkpoint.artefact import Contents, stream_artefact
 from lingualift_ds.checkpoint.manifest import NAME
+from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.config.layout import IGNORE
 from lingualift_ds.data.collate import BatchLayout, collate
 from lingualift_ds.errors import CheckpointError, DataError, ModelError
@@ -224,7 +226,7 @@ def damage(folder, what: str) -> None:
     elif what == "config broken":
         (folder / "config.json").write_text("{")
     elif what == "another model":
-        (folder / "config.json").write_text('{"model_type": "llama"}')
+        (folder / "config.json").write_text('{"model_type": "mt5"}')
     elif what == "width differs":
         config = json.loads((folder / "config.json").read_text())
         config["llm"]["config"]["intermediate_size"] = 64
@@ -241,7 +243,7 @@ def damage(folder, what: str) -> None:
         ("shard missing", ModelError, "weights cannot be loaded"),
         ("shard cut", ModelError, "weights cannot be loaded"),
         ("config broken", CheckpointError, "config.json: cannot be read"),
-        ("another model", CheckpointError, "a model of type 'llama'"),
+        ("another model", CheckpointError, "a model of type 'mt5', neither a bridged one nor a causal LM"),
         ("width differs", ModelError, "do not fit the model's config|weights cannot be loaded"),
         ("no tokenizer", ModelError, "llm_tokenizer: no such folder"),
     ],
@@ -260,3 +262,40 @@ def test_what_is_no_model_is_said_so(tmp_path):
         hub.load_model(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match="holds no model: neither config.json nor a finished stage"):
         hub.load_model(tmp_path)
+
+
+def test_any_causal_lm_is_a_model_of_text_alone(bases):
+    model = hub.load_model(bases("gpt2"))
+    assert model.encoder is None and model.processor.instruction == ""
+    inputs = model.processor(["Ann has 3 apples"])
+    plain = AutoModelForCausalLM.from_pretrained(bases("gpt2"))
+    with torch.no_grad():
+        assert torch.equal(model(**inputs).logits, plain(**inputs).logits)
+    made = plain.generate(**inputs, max_new_tokens=5, do_sample=False, pad_token_id=0)[
+        0, inputs["input_ids"].shape[1] :
+    ]
+    assert model.generate(**inputs, max_new_tokens=5)[0].tolist() == made.tolist()
+
+
+def test_stage_1s_layer_goes_between_base_models_wherever_they_are(bases, tmp_path):
+    model = build(bases)
+    names = {"encoder": bases("mt5"), "llm": bases("llama")}
+    described = json.loads(json.dumps(model.config.to_dict()))
+    parts = {role: {"name": "/gone", "width": 32, "fingerprint": ""} for role in names}
+    kept = {name: described[name] for name in ("model_type", "alignment", "instruction")}
+    contents = Contents("alignment", {**kept, **parts, "whitespace_rows": {}}, {}, {"step": 1})
+    own = {f"alignment.{name}": tensor for name, tensor in model.alignment.state_dict().items()}
+    stream_artefact(tmp_path / "layer", {n: TensorSpec.of(t) for n, t in own.items()}, own.items(), contents)
+    with pytest.raises(ModelError, match="encoder: /gone"):
+        hub.load_stage1(tmp_path / "layer")
+    with pytest.raises(ModelError, match="is 16 wide, but the alignment layer"):
+        hub.load_stage1(tmp_path / "layer", encoder=str(names["encoder"]), llm=str(bases("llama", hidden_size=16)))
+    joined = hub.load_stage1(tmp_path / "layer", **{role: str(folder) for role, folder in names.items()})
+    assert joined.processor.instruction == model.processor.instruction
+    own = joined.alignment.state_dict()
+    assert all(torch.equal(tensor, own[name]) for name, tensor in model.alignment.state_dict().items())
+    base = AutoModelForCausalLM.from_pretrained(bases("llama")).state_dict()
+    assert all(torch.equal(tensor, base[name]) for name, tensor in joined.llm.state_dict().items())
+    assert joined.answer("apples", max_new_tokens=3)[0].tokens <= 3
+    with pytest.raises(CheckpointError, match="holds an alignment layer, not a whole model"):
+        hub.load_model(tmp_path / "layer")
