@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["lingualift_ds", "lingualift_ds.*"]),
-    package_data={"lingualift_ds": ["miniature/lexicons/*.txt"]},
+    package_data={"lingualift_ds": ["miniature/lexicons/*.txt", "evaluate/tasks/*.yaml", "evaluate/golden/*.json"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.9",
@@ -41,5 +41,8 @@ setup(
         "plots": ["matplotlib>=3.9"],
         "dev": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.8"],
     },
-    entry_points={"console_scripts": ["lingualift-ds=lingualift_ds.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["lingualift-ds=lingualift_ds.cli.main:main"],
+        "lm_eval.models": ["lingualift = lingualift_ds.evaluate.lm:LinguaLiftLM"],
+    },
 )

@@ -7,15 +7,19 @@ from lingualift_ds import __version__
 from lingualift_ds.cli import (
     check,
     codeswitch,
+    doctor,
     evaluate,
     export,
     generate,
+    geometry,
     inspect,
     lexicon,
+    lm_eval,
     miniature,
     prepare,
     quickstart,
     random_models,
+    report,
 )
 from lingualift_ds.cli.errors import run_command
 from lingualift_ds.log import quiet_libraries
@@ -23,15 +27,19 @@ from lingualift_ds.log import quiet_libraries
 COMMANDS = (
     check,
     codeswitch,
+    doctor,
     evaluate,
     export,
     generate,
+    geometry,
     inspect,
     lexicon,
+    lm_eval,
     miniature,
     prepare,
     quickstart,
     random_models,
+    report,
 )
 
 

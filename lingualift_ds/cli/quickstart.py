@@ -25,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     results = quickstart.run()
     sys.stdout.write(
         f"\n{format_results(results)}\n\nresults:  {arguments.output / 'results.json'}\n"
-        f"pictures: {arguments.output / 'accuracy.png'}, {arguments.output / 'loss.png'}\n"
+        f"pictures: {arguments.output / 'accuracy.png'}, {arguments.output / 'loss.png'}, "
+        f"{arguments.output / 'geometry/geometry.png'}\n"
         f"took {results['seconds']['total']:.0f} s in all\n"
+        f"open this in a browser: {(arguments.output / 'report/report.html').absolute()}\n"
     )
     return 0

@@ -71,20 +71,6 @@ def collate(samples: Sequence[Sample], layout: BatchLayout, weightless: bool = F
     return batch | _encoder(samples, firsts, layout)
 
 
-def collate_prompts(samples: Sequence[Sample], layout: BatchLayout) -> dict[str, Any]:
-    """A batch of prompts padded on the left, for generation; see BridgedModel.generate for its keys."""
-    lengths = [s.llm_length - len(s.target_ids) for s in samples]
-    width = max(lengths)
-    firsts = [row * width + width - length for row, length in enumerate(lengths)]
-    ids = np.full(len(samples) * width, layout.llm_pad, dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for sample, first, length in zip(samples, firsts, lengths):
-        _place_prompt(ids, first, sample, layout)
-        mask[first : first + length] = 1
-    llm = {"ids": torch.from_numpy(ids).view(-1, width), "mask": torch.from_numpy(mask).view(-1, width)}
-    return {"llm": llm} | _encoder(samples, firsts, layout)
-
-
 def _place_prompt(ids: np.ndarray, first: int, sample: Sample, layout: BatchLayout) -> None:
     """Write [BOS], gap, rest of the prompt from flat position `first` on."""
     head = 1 if layout.has_bos else 0

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from lingualift_ds.config.layout import PromptLayout
 from lingualift_ds.data.records import Record
-from lingualift_ds.errors import DataError
 
 _CHUNK = 1000
 _LEAST_TEXT = 8
@@ -69,13 +68,6 @@ class SampleTokenizer:
     def tokenized(self, records: list[Record], dropped: Counter, with_target: bool = True) -> Iterator[Sample]:
         """Samples of a few records at once; without targets, what generation starts from."""
         return self._chunk(records, dropped, with_target)
-
-    def prompt(self, text: str, instruction: str) -> Sample:
-        """The same without a target: what generation starts from. Raises DataError where the text has no room."""
-        sample = next(self._chunk([Record("", text, instruction, "", "")], Counter(), with_target=False), None)
-        if sample is None:
-            raise DataError(f"the instruction leaves no room for the text within {self.llm_max_tokens} tokens")
-        return sample
 
     def _chunk(self, records: list[Record], dropped: Counter, with_target: bool = True) -> Iterator[Sample]:
         if not records:

@@ -5,7 +5,8 @@ given is read as a person would: an `answer is`, `####` or `\boxed{}` counts bef
 text; digits of all scripts are digits; 1,234 and 1.234 and 1 234 and 1,00,000 are grouped thousands.
 
 `1,234` and `1.234` are ambiguous: read alone they are thousands; `is_correct` accepts either meaning.
-A percent sign and units are dropped (50% is 50). Number words and words for magnitudes are not read.
+A percent sign and units are dropped (50% is 50). Number words and words for magnitudes are not read; of numerals
+that are no digits, Ethiopic ones are, and Chinese ones where a text is nothing else (see `numerals`).
 """
 
 import unicodedata
@@ -14,18 +15,20 @@ from fractions import Fraction
 
 import regex
 
+from lingualift_ds.evaluate.numerals import plain
+
 _MARKER = regex.compile(r"answer\s+is|####|\\boxed\s*(?=\{|\d)|\\fbox\s*(?=\{)", regex.IGNORECASE)
 
 # A number as it stands once digits are 0-9: runs of digits with separators, which `_readings` judges.
 _PLAIN = r"\d+(?:[.,'’·٫٬]\d+)*"
-_SPACED = r"[1-9]\d{0,2}(?:[ \u00a0\u2009\u202f]\d{3})+(?!\d)(?:[.,]\d+)?(?![.,]?\d)"
+_SPACED = r"[1-9]\d{0,2}(?:[ \u00a0\u2007\u2009\u202f]\d{3})+(?!\d)(?:[.,]\d+)?(?![.,]?\d)"
 _NUMBER = regex.compile(
     rf"(?P<body>(?<![\d.,])(?:{_SPACED})|{_PLAIN}|(?<![\w.,])[.,]\d+)(?P<exponent>[eE][+-]?\d{{1,3}}(?!\w))?"
 )
-_GROUP_MARK = regex.compile(r"[ \u00a0\u2009\u202f'’٬·]")
+_GROUP_MARK = regex.compile(r"[ \u00a0\u2007\u2009\u202f'’٬·]")
 _GROUPED = regex.compile(r"[1-9]\d{0,2}(?:[,._]\d{3})+|[1-9]\d?(?:[,._]\d{2})+[,._]\d{3}")
 _LONGEST = 400  # digits; a model that loops writes thousands, which are wrong whatever they mean
-_MIXED = regex.compile(r"\s(\d{1,3})/(\d{1,3})(?![\d/]|[.,]\d)")
+_MIXED = regex.compile(r"\s{1,2}(\d{1,3})/(\d{1,3})(?![\d/]|[.,]\d)")
 _AFTER_SLASH = regex.compile(r"\d\s?/\s?$")
 _FRACTION = regex.compile(r"\s?/\s?(?=\d)|⁄(?=\d)")
 _LATEX_FRACTION = regex.compile(r"\\[dt]?frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}|\\[dt]?frac\s*(\d)(\d)")
@@ -33,7 +36,6 @@ _EXPRESSION = regex.compile(r"[\d\s.,+\-*/×÷=()$€£¥₹%·:^\\]|\\times|\\d
 _CURRENCY = regex.compile(r"(?:(?<!\p{L})(?:US|R|A|C|NT|HK))?\p{Sc}\s?$|(?<!\p{L})(?:Rs\.?|USD|EUR|KSh)\s?$")
 _CURRENCY_LETTERS = regex.compile(r"(?<!\p{L})(?:[A-Z]{3}|Rs|R|US|KSh|Ksh|Tk|Sh|TSh|N|P|RM|Rp|Kč|kr)\.?$")
 _SPACELESS = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Han}\p{Hiragana}\p{Katakana}]")
-_WIDE = dict(zip("，．％＝／＄：（）", ",.%=/$:()", strict=True))
 _MINUS = "-\u2212\u2013\ufe63\uff0d"
 
 
@@ -62,6 +64,17 @@ def extract_answer(output: str) -> Fraction | None:
     """
     values = _answer_values(output)
     return values[0] if values else None
+
+
+def read_reference(answer: str) -> Fraction | None:
+    """The number of a reference answer: the only one in it, or the marked one of a worked solution, as GSM8K's.
+
+    None where it has none, or several of which none is marked.
+    """
+    if _MARKER.search(answer):
+        return extract_answer(answer)
+    numbers = _numbers(_normalise(answer))
+    return numbers[0].values[0] if len(numbers) == 1 else None
 
 
 def is_correct(output: str, answer: str) -> bool:
@@ -103,11 +116,9 @@ def _result(text: str, numbers: list[_Found]) -> _Found:
 
 def _normalise(text: str) -> str:
     """Digits of all scripts as 0-9, full-width and Arabic marks and LaTeX spacing as plain ones."""
-    text = unicodedata.normalize("NFC", text)
-    if not text.isascii():
-        text = "".join(map(_plain_character, text))
-    for latex, plain in (("{,}", ","), ("\\!", ""), ("\\,", " "), ("\\$", "$"), ("\\%", "%")):
-        text = text.replace(latex, plain)
+    text = plain(text)
+    for latex, character in (("{,}", ","), ("\\!", ""), ("\\,", " "), ("\\$", "$"), ("\\%", "%")):
+        text = text.replace(latex, character)
     # \frac{3}{4} and 2\frac{1}{2}; the space keeps a whole number before it apart.
     return _LATEX_FRACTION.sub(_plain_fraction, text)
 
@@ -115,17 +126,6 @@ def _normalise(text: str) -> str:
 def _plain_fraction(match: regex.Match) -> str:
     apart = " " if match.string[max(match.start() - 1, 0) : match.start()].isdigit() else ""
     return f"{apart}{match[1] or match[3]}/{match[2] or match[4]}"
-
-
-def _plain_character(character: str) -> str:
-    if character.isascii():
-        return character
-    digit = unicodedata.decimal(character, None)
-    if digit is not None:
-        return str(digit)
-    if unicodedata.category(character) == "No" and "⁄" in unicodedata.normalize("NFKC", character):
-        return " " + unicodedata.normalize("NFKC", character).replace("⁄", "/")  # ½, ¾
-    return _WIDE.get(character, character)
 
 
 def _numbers(text: str) -> list[_Found]:
@@ -193,7 +193,7 @@ def _is_negative(text: str, start: int) -> bool:
     if left[-1].isspace():
         stripped = left.rstrip()
         return not (stripped and (stripped[-1].isdigit() or stripped[-1] in ")%"))
-    if left[-1].isalnum() or left[-1] in ")]}%" or unicodedata.category(left[-1])[0] == "M":
+    if left[-1].isalnum() or left[-1] in ")]}%" or regex.match(r"\p{M}", left[-1]):
         return bool(_SPACELESS.match(left[-1]))
     return True
 

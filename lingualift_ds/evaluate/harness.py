@@ -1,100 +1,153 @@
-"""Evaluation by exact answers: every question is asked once, greedily; every answer is kept on disk."""
+"""An evaluation from its settings to its results folder: lm-evaluation-harness asks, this writes down.
+
+OUT/results.json        shares per task and language, with settings and versions
+OUT/TASK/CODE.jsonl     a row a question, in the benchmark's order
+OUT/evaluation.json, OUT/answered/     what a killed evaluation goes on from, see `answered`
+
+Several evaluations of the same model with the same settings may share a folder: each adds its tasks and languages.
+"""
 
 import json
-import math
-from collections import defaultdict
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from lm_eval import evaluate as lm_evaluate
+from lm_eval.tasks import TaskManager
+
+from lingualift_ds import dist
+from lingualift_ds.checkpoint.manifest import versions
+from lingualift_ds.data.atomic import write_aside
 from lingualift_ds.data.jsonl import write_jsonl
-from lingualift_ds.evaluate.answers import is_correct
-from lingualift_ds.evaluate.benchmarks import Question
-from lingualift_ds.evaluate.model import Answerer
-from lingualift_ds.log import Progress
+from lingualift_ds.errors import DataError
+from lingualift_ds.evaluate.answered import Answered
+from lingualift_ds.evaluate.benchmarks import TASKS
+from lingualift_ds.evaluate.documents import FOLDER, PREFIX, chosen
+from lingualift_ds.evaluate.folders import identity
+from lingualift_ds.evaluate.lm import LinguaLiftLM
+from lingualift_ds.evaluate.scores import chosen_row, generated_row, summarise
+from lingualift_ds.log import get_logger
+
+logger = get_logger("evaluate")
+
+FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Score:
-    """Results of one language. Shares are of `n`; `standard_error` is of `correct`; `right_object` where known."""
+class Plan:
+    """What is evaluated, and how.
 
-    n: int
-    correct: float
-    standard_error: float
-    truncated: float
-    right_object: float | None
-
-
-def evaluate(
-    answerer: Answerer,
-    questions: dict[str, list[Question]],
-    task: str,
-    output: Path,
-    max_new_tokens: int,
-    batch_size: int,
-) -> dict[str, Score]:
-    """Ask everything, write `output/TASK/LANG.jsonl` and `output/TASK/scores.json`, give the scores.
-
-    Questions of all languages are sorted by length together, so that a batch pads little.
+    Attributes:
+        model: folder as given; of a bridged model, or of any causal LM, which is asked in plain text.
+        data: task -> folder of its files; the tasks are its keys.
+        output: the results folder.
+        name: what the model is called in reports.
+        languages: codes; None: all there are.
+        limit: most questions a language.
+        batch_size: questions (or choices) at a time, a process.
+        max_new_tokens: longest answer.
     """
-    prompts = [
-        (question, answerer.tokenizer.prompt(question.text, question.instruction))
-        for language in questions.values()
-        for question in language
-    ]
-    prompts.sort(key=lambda pair: pair[1].llm_length)
-    rows = defaultdict(list)
-    with Progress(f"evaluate {task}", len(prompts), "questions") as progress:
-        for first in range(0, len(prompts), batch_size):
-            chunk = prompts[first : first + batch_size]
-            answers = answerer.answer_samples([prompt for _, prompt in chunk], max_new_tokens)
-            for (question, _), answer in zip(chunk, answers):
-                rows[question.language].append(judge(question, answer.text, answer.finished))
-            progress.advance(len(chunk))
-    scores = {}
-    for language in questions:
-        write_jsonl(output / task / f"{language}.jsonl", sorted(rows[language], key=lambda row: row["id"]))
-        scores[language] = summarise(rows[language])
-    text = json.dumps({language: asdict(score) for language, score in scores.items()}, indent=2)
-    (output / task / "scores.json").write_text(text, encoding="utf-8")
-    return scores
+
+    model: str
+    data: Mapping[str, Path]
+    output: Path
+    name: str
+    languages: Sequence[str] | None = None
+    limit: int | None = None
+    batch_size: int = 32
+    max_new_tokens: int = 256
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What our tasks read, see `documents`."""
+        told = {"languages": list(self.languages or ()) or None, "limit": self.limit}
+        told |= {"data": {task: str(folder) for task, folder in self.data.items()}}
+        return {"max_new_tokens": self.max_new_tokens} | {key: value for key, value in told.items() if value}
 
 
-def judge(question: Question, output: str, finished: bool) -> dict:
-    """One row of the per-question results."""
-    row = {
-        "id": question.id,
-        "question": question.text,
-        "answer": question.answer,
-        "output": output,
-        "correct": is_correct(output, question.answer),
-        "truncated": not finished,
+def evaluate(plan: Plan) -> dict[str, Any]:
+    """Ask everything, write the results folder, return what results.json says. Collective under a launcher.
+
+    Raises ConfigError, DataError, CheckpointError, ModelError.
+    """
+    _silence()
+    manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=plan.metadata)
+    loaded = manager.load([PREFIX + task for task in plan.data])
+    lm = LinguaLiftLM(plan.model, batch_size=plan.batch_size, max_gen_toks=plan.max_new_tokens)
+    settings = {
+        "max_new_tokens": plan.max_new_tokens,
+        "batch_size": plan.batch_size,
+        "limit": plan.limit,
+        "dtype": lm.dtype,
     }
-    if question.object:
-        row["right_object"] = question.object.lower() in output.lower()
-    return row
+    model = dist.on_main(lambda: identity(plan.model), at_length=True)
+    lm.answered = Answered(plan.output, {"model": model, **settings, "transformers": version("transformers")})
+    # Not simple_evaluate: it also asks the machine about itself, for seconds, and seeds what is not random.
+    found = lm_evaluate(lm, loaded, bootstrap_iters=0)
+    rows = {task: _rows(PREFIX + task, found["samples"][PREFIX + task], lm) for task in plan.data}
+    levels = {t: {s["doc"]["language"]: s["doc"]["level"] for s in found["samples"][PREFIX + t]} for t in plan.data}
+    for task, of_task in levels.items():
+        if without := [code for code, level in of_task.items() if level is None]:
+            logger.info("%s: of no known resource level, and in no mean of one: %s", task, ", ".join(without))
+    return dist.on_main(lambda: _write(plan, settings, rows, levels))
 
 
-def summarise(rows: list[dict]) -> Score:
-    """The score of a language's rows."""
-    n = len(rows)
-    correct = sum(row["correct"] for row in rows) / n
-    named = [row["right_object"] for row in rows if "right_object" in row]
-    return Score(
-        n=n,
-        correct=correct,
-        standard_error=math.sqrt(correct * (1 - correct) / n),
-        truncated=sum(row["truncated"] for row in rows) / n,
-        right_object=sum(named) / len(named) if named else None,
-    )
+def _rows(task: str, samples: Sequence[Mapping[str, Any]], lm: LinguaLiftLM) -> dict[str, list[dict[str, Any]]]:
+    """Rows by language, in the benchmark's order."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for sample in sorted(samples, key=lambda sample: sample["doc_id"]):
+        document, correct = sample["doc"], sample["exact_answer"][1] == 1.0
+        answers = [lm.answers[task, sample["doc_id"], index] for index in range(len(sample["resps"]))]
+        if document["choices"]:
+            label = chosen(document, [answer["loglikelihood"] for answer in answers])
+            row = chosen_row(document, label, answers, correct)
+        else:
+            row = generated_row(document, answers[0], correct)
+        rows.setdefault(document["language"], []).append(row)
+    return rows
 
 
-def format_scores(scores: dict[str, Score]) -> str:
-    """A table for the terminal, in percent."""
-    lines = [f"{'language':<10} {'n':>5} {'correct':>8} {'+-':>5} {'right object':>13} {'truncated':>10}"]
-    for language, s in scores.items():
-        named = "-" if s.right_object is None else f"{100 * s.right_object:.1f}"
-        lines.append(
-            f"{language:<10} {s.n:>5} {100 * s.correct:>8.1f} {100 * s.standard_error:>5.1f} "
-            f"{named:>13} {100 * s.truncated:>10.1f}"
-        )
-    return "\n".join(lines)
+def _write(
+    plan: Plan,
+    settings: dict[str, Any],
+    rows: Mapping[str, Mapping[str, list[dict[str, Any]]]],
+    levels: Mapping[str, Mapping[str, str | None]],
+) -> dict[str, Any]:
+    path = plan.output / "results.json"
+    tasks = read_tasks(path)
+    for task, languages in rows.items():
+        for code, of_language in languages.items():
+            write_jsonl(plan.output / task / f"{code}.jsonl", of_language)
+        kind, before = TASKS[task].kind, tasks.get(task, {}).get("languages", {})
+        now = {code: summarise(of_language, levels[task][code]) for code, of_language in languages.items()}
+        tasks[task] = {"kind": kind, "metric": "exact answer", "languages": dict(sorted((before | now).items()))}
+    results = {
+        "format": FORMAT,
+        "name": plan.name,
+        "model": plan.model,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions() | {"lm_eval": version("lm_eval")},
+        "settings": settings,
+        "tasks": tasks,
+    }
+    write_aside(path, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    return results
+
+
+def read_tasks(path: Path) -> dict[str, Any]:
+    """The tasks of an earlier results.json; none where there is none. Raises DataError for a damaged one."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["tasks"])
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path}: is damaged; remove it: the answers it was made of are kept") from None
+
+
+def _silence() -> None:
+    """Keep to ourselves what lm-eval says of tasks, contexts and defaults."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)

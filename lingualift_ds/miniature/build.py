@@ -3,7 +3,7 @@
 DIR/lexicons/en-XX.txt            word lists
 DIR/data/stage1.jsonl             code-switched sentences; stage1_heldout.jsonl beside it
 DIR/data/stage2.jsonl             English problems; stage2_heldout.jsonl in all languages
-DIR/questions/XX.jsonl            held-out problems to evaluate on, the same in every language
+DIR/questions/XX.jsonl            held-out problems to evaluate on, the same in every language; languages.json: levels
 DIR/models/encoder, DIR/models/llm
 DIR/recipe.yaml                   written last: where it is, the miniature is whole
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+from lingualift_ds.checkpoint.manifest import write_json
 from lingualift_ds.config.schema import CodeSwitchConfig
 from lingualift_ds.data.codeswitch import English, Stage1Maker
 from lingualift_ds.data.jsonl import write_jsonl
@@ -96,7 +97,12 @@ def write_data(output: Path, seed: int, sentences: int = SENTENCES, problems: in
     write_jsonl(output / "data/stage1_heldout.jsonl", _switched(rows[sentences:], output, seed))
     write_jsonl(output / "data/stage2.jsonl", stage2_records(problems, seed))
     for language in LANGUAGES:
-        write_jsonl(output / f"questions/{language}.jsonl", held_out_records(language, QUESTIONS, seed))
+        # The id without the language: the same problem in every file has the same.
+        rows = held_out_records(language, QUESTIONS, seed)
+        shared = [row | {"id": row["id"].removeprefix(f"{language}-")} for row in rows]
+        write_jsonl(output / f"questions/{language}.jsonl", shared)
+    levels = {code: {"level": language.level, "name": language.name} for code, language in LANGUAGES.items()}
+    write_json(output / "questions/languages.json", levels)
     # Other held-out problems than the questions, so that nobody picks a checkpoint by what it is judged on.
     heldout = [r for language in LANGUAGES for r in held_out_records(language, 32, seed + 1_000_000)]
     write_jsonl(output / "data/stage2_heldout.jsonl", heldout)

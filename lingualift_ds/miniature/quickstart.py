@@ -1,4 +1,4 @@
-"""The quickstart: miniature, both stages, two arms to compare with, evaluation, a table and two pictures.
+"""The quickstart: miniature, both stages, two arms to compare with, evaluation, report, and where the languages lie.
 
 Every part is a command of the toolkit that a user could type; a part that is done is not done again.
 """
@@ -26,6 +26,8 @@ ARMS = {
     "no_stage1": ["stage2.start_from=scratch", "stage2.train=[alignment,llm]"],
 }
 """Arm: what differs from the recipe in Stage II."""
+NAMES = {"monoreason": "MonoReason", "no_stage1": "without Stage I", "lingualift": "LinguaLIFT"}
+"""Arm: its name in the report, which compares with the first."""
 LEVELS = ("low", "medium", "high")
 
 
@@ -48,6 +50,7 @@ class Quickstart:
             self._part(f"stage{stage}", lambda stage=stage: self._stage(stage), [made])
         self._part("arms", self._arms, [self.output / arm / "stage2/COMPLETE" for arm in ARMS])
         self._part("evaluate", self._evaluate, [self._scores(arm) for arm in ARMS])
+        self._part("report", self._report, [self.output / "report/report.html", self.output / "geometry/geometry.png"])
         self.seconds["total"] = round(sum(v for k, v in self.seconds.items() if k != "total"), 1)
         results = self.results()
         (self.output / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -59,7 +62,8 @@ class Quickstart:
 
     def results(self) -> dict:
         """results.json: exact answers and right objects by arm and language, means by resource level, seconds."""
-        scores = {arm: json.loads(self._scores(arm).read_text(encoding="utf-8")) for arm in ARMS}
+        found = {arm: json.loads(self._scores(arm).read_text(encoding="utf-8")) for arm in ARMS}
+        scores = {arm: values["tasks"]["jsonl"]["languages"] for arm, values in found.items()}
         arms = {a: {code: s[code]["correct"] for code in LANGUAGES} for a, s in scores.items()}
         objects = {a: {code: s[code]["right_object"] for code in LANGUAGES} for a, s in scores.items()}
         return {
@@ -93,7 +97,7 @@ class Quickstart:
         (self.output / "quickstart.json").write_text(json.dumps(about), encoding="utf-8")
 
     def _scores(self, arm: str) -> Path:
-        return self.output / f"evaluation/{arm}/jsonl/scores.json"
+        return self.output / f"evaluation/{arm}/results.json"
 
     def _part(self, name: str, make: Callable[[], None], made: list[Path]) -> None:
         """Run a part unless everything that it makes is there; a part that was cut short finds what it had done."""
@@ -132,7 +136,7 @@ class Quickstart:
                 *("--model", str(self.output / arm / "stage2"), "--tasks", "jsonl"),
                 *("--data", str(self.output / "miniature/questions")),
                 *("--output", str(self.output / "evaluation" / arm), "--max-new-tokens", "32"),
-                *("--limit", str(self.questions)),
+                *("--limit", str(self.questions), "--name", NAMES[arm]),
             ]
             for arm in ARMS
         }
@@ -145,6 +149,17 @@ class Quickstart:
             thread.start()
         for thread in threads:
             thread.finish()
+
+    def _report(self) -> None:
+        command = [sys.executable, "-m", "lingualift_ds.cli.main"]
+        results = [str(self._scores(arm).parent) for arm in NAMES]
+        geometry = ["--model", str(self.output / "lingualift"), "--data", str(self.output / "miniature/questions")]
+        run_together(
+            {
+                "report": [*command, "report", *results, "--output", str(self.output / "report")],
+                "geometry": [*command, "geometry", *geometry, "--output", str(self.output / "geometry")],
+            }
+        )
 
 
 def summarise(values: dict[str, float]) -> dict[str, float]:

@@ -8,9 +8,8 @@ is the plain LLM.
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from lingualift_ds.model.alignment import AlignmentLayer
 from lingualift_ds.model.attention import extents
@@ -89,26 +88,3 @@ class BridgedModel(nn.Module):
         states = encode(self.encoder, encoder["blocks"], encoder["order"])
         soft_RD = self.alignment(states, encoder["lengths"]).to(embeds_BLD.dtype)
         return embeds_BLD.flatten(0, 1).index_copy(0, soft_slots, soft_RD).view_as(embeds_BLD)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        llm: dict[str, Any],
-        max_new_tokens: int,
-        eos_id: int,
-        pad_id: int,
-        encoder: dict[str, Any] | None = None,
-        soft_slots: Tensor | None = None,
-    ) -> Tensor:
-        """Greedy continuations [B, up to max_new_tokens], padded with pad_id after EOS.
-
-        llm: `ids` and `mask` [B, L] of prompts padded on the left; the rest as in `forward`. The LLM's own
-        generation defaults (sampling, penalties) are not used.
-        """
-        embeds = self.embed(llm["ids"], encoder, soft_slots)
-        # transformers fills what a passed config leaves open (penalties) from the model's own.
-        self.llm.generation_config = GenerationConfig()
-        greedy = GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=eos_id, pad_token_id=pad_id
-        )
-        return self.llm.generate(inputs_embeds=embeds, attention_mask=llm["mask"], generation_config=greedy)

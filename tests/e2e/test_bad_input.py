@@ -297,8 +297,8 @@ COMMANDS = {
     ),
     "no lexicon": (["codeswitch", "--input", "{w}/t.txt", "--lexicons", "{w}/llm", "--output", "{w}/o"], "llm"),
     "not a model": (
-        ["evaluate", "--model", "{w}/llm", "--tasks", "jsonl", "--data", "{w}", "--output", "{w}/o"],
-        "manifest",
+        ["generate", "--model", "{w}/encoder", "hello"],
+        "neither a bridged one nor a causal LM",
     ),
     "no such task": (["evaluate", "--model", "{w}/x", "--tasks", "mgms", "--data", "{w}", "--output", "{w}/o"], "mgms"),
     "only an alignment layer": (["generate", "--model", "{w}/done/stage1", "hello"], "holds an alignment layer"),

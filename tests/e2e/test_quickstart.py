@@ -29,17 +29,20 @@ def test_results_hold_every_arm_language_and_level(folder):
 
 
 def test_pictures_and_table_are_there(folder):
-    for name in ("accuracy.png", "loss.png"):
+    for name in ("accuracy.png", "loss.png", "report/accuracy.png", "geometry/geometry.png"):
         data = (folder / name).read_bytes()
         assert data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 20_000
     said = (folder / "said.txt").read_text()
     assert "exact answers, %" in said and "accuracy.png" in said
+    assert f"open this in a browser: {folder / 'report/report.html'}" in said
+    page = (folder / "report/report.html").read_text()
+    assert all(name in page for name in ("LinguaLIFT", "without Stage I", "MonoReason", "Swahili"))
 
 
 def test_second_start_reuses_everything(folder):
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")}
     said = launch(1, "python", BIN / "lingualift-ds", "quickstart", "--rehearse", "--output", str(folder))
-    assert said.count("done before") == 5 and "exact answers, %" in said
+    assert said.count("done before") == 6 and "exact answers, %" in said
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} == before
 
 

@@ -100,11 +100,6 @@ def test_rows_that_cannot_be_used_are_dropped_and_counted():
     }
 
 
-def test_prompt_without_room_for_the_text_is_an_error():
-    with pytest.raises(DataError, match="leaves no room for the text within 20 tokens"):
-        tokenizer(llm_max=20).prompt("apples and more apples, all of them", "Translate to pure English: " * 5)
-
-
 def loader(count: int, world: int, micro: int, rank: int, seed: int = 0, packed: bool = True, **batch) -> StepLoader:
     tok = tokenizer()
     records = (Record(str(i), "apples " * (i % 7 + 1), "Solve:", f"The answer is {i}", "en") for i in range(count))
