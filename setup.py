@@ -16,7 +16,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["lingualift_ds", "lingualift_ds.*"]),
-    package_data={"lingualift_ds": ["miniature/lexicons/*.txt", "evaluate/tasks/*.yaml", "evaluate/golden/*.json"]},
+    package_data={
+        "lingualift_ds": ["miniature/lexicons/*.txt", "evaluate/harness/tasks/*.yaml", "evaluate/golden/*.json"]
+    },
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.9",
@@ -43,6 +45,6 @@ setup(
     },
     entry_points={
         "console_scripts": ["lingualift-ds=lingualift_ds.cli.main:main"],
-        "lm_eval.models": ["lingualift = lingualift_ds.evaluate.lm:LinguaLiftLM"],
+        "lm_eval.models": ["lingualift = lingualift_ds.evaluate.harness.lm:LinguaLiftLM"],
     },
 )

@@ -24,8 +24,8 @@ from lm_eval.api.instance import Instance
 
 from benchmarks.machine import facts, versions
 from lingualift_ds.evaluate.benchmarks import load_benchmark
-from lingualift_ds.evaluate.lm import LinguaLiftLM
-from lingualift_ds.evaluate.requests import marked
+from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
+from lingualift_ds.evaluate.harness.requests import marked
 
 INSTRUCTION = "Solve the following math problem:"
 

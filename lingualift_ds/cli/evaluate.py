@@ -76,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError(f"{arguments.output}: cannot be written: {error.strerror}") from None
     os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported; our own lines tell of the progress
     from lingualift_ds import dist
-    from lingualift_ds.evaluate.harness import Plan, evaluate
-    from lingualift_ds.evaluate.scores import format_table
+    from lingualift_ds.evaluate.harness.run import Plan, evaluate
+    from lingualift_ds.evaluate.harness.scores import format_table
 
     name = arguments.name or arguments.output.resolve().name
     plan = Plan(

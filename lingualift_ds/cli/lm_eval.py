@@ -4,7 +4,7 @@ lingualift-ds lm-eval --model lingualift --model_args pretrained=runs/NAME/stage
     --metadata '{"data": "DIR"}' --batch_size 32
 
 lm-eval after 0.4.13 finds the model by itself; up to 0.4.13 its own command `lm_eval` does where a task is given as a
-file (--tasks .../lingualift_ds/evaluate/tasks/mgsm.yaml), which brings the model with it.
+file (--tasks .../lingualift_ds/evaluate/harness/tasks/mgsm.yaml), which brings the model with it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("lm-eval: lm-evaluation-harness is not installed; pip install 'lingualift_ds[eval]'")
     from lm_eval.__main__ import cli_evaluate
 
-    from lingualift_ds.evaluate.documents import FOLDER
+    from lingualift_ds.evaluate.harness.documents import FOLDER
 
     told = list(arguments.told)
     if told[:1] not in (["ls"], ["validate"]) and "--include_path" not in told:

@@ -17,14 +17,11 @@ from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
 from lingualift_ds import hub
-from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.data.languages import language_name
 from lingualift_ds.data.lexicon.identify import guess_in_words
 from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import DataError, ModelError
-from lingualift_ds.hub.folders import find_folder
-from lingualift_ds.model.loading import DTYPES
 
 _LANGUAGE = "{language}"
 _MANY_UNKNOWN = 0.1
@@ -110,10 +107,7 @@ def load(folder: Path | str, encoder: str | None = None, llm: str | None = None)
     """
     if encoder is None and llm is None:
         return hub.load_model(folder)
-    names = {dtype: name for name, dtype in DTYPES.items()}
-    shards = read_tensors(find_folder(folder, stage=1))
-    dtype = next((tensor.dtype for shard in shards for tensor in shard.values()), torch.float32)
-    return hub.load_stage1(folder, encoder, llm, names.get(dtype, "fp32"))
+    return hub.load_stage1(folder, encoder, llm)
 
 
 class Speaker:

@@ -43,10 +43,9 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLi
     return model.to(dist.device()).eval()
 
 
-def load_stage1(
-    folder: Path | str, encoder: str | None = None, llm: str | None = None, precision: str = "fp32"
-) -> LinguaLiftForCausalLM:
-    """Stage I's alignment layer between base models: those it was trained with, wherever they are now.
+def load_stage1(folder: Path | str, encoder: str | None = None, llm: str | None = None) -> LinguaLiftForCausalLM:
+    """Stage I's alignment layer between base models, those it was trained with, wherever they are now; all in the
+    dtype of the layer.
 
     Raises CheckpointError for a folder that holds no such layer, ModelError for a base model that does not fit it.
     """
@@ -62,7 +61,7 @@ def load_stage1(
                 f"{names[role]}: is {config.hidden_size} wide, but the alignment layer of {folder} was trained for "
                 f"{described[role]['name']}, {described[role]['width']} wide"
             )
-    return _joined(folder, described, names, configs, precision)
+    return _joined(folder, described, names, configs)
 
 
 def find_folder(folder: Path | str, stage: int = 2) -> Path:
@@ -99,13 +98,16 @@ def _plain(folder: Path, dtype: torch.dtype | None) -> LinguaLiftForCausalLM:
         )
     tokenizer = read_tokenizer(str(folder), "--model")
     check_tokenizer(tokenizer, str(folder))
-    dtype = dtype or llm_config.dtype or torch.float32
-    precision = {kind: name for name, kind in DTYPES.items()}[dtype]
+    precision = _precision(dtype or llm_config.dtype or torch.float32)
     longest = getattr(llm_config, "max_position_embeddings", None) or LinguaLiftConfig().llm_max_tokens
     config = LinguaLiftConfig(llm_config, llm_max_tokens=longest, precision=precision, **_special_ids(tokenizer))
     model = _assembled(config, load_llm(str(folder), precision, llm_config))
     model.processor = LinguaLiftProcessor(tokenizer, None, config)
     return model.to(dist.device()).eval()
+
+
+def _precision(dtype: torch.dtype) -> str:
+    return {kind: name for name, kind in DTYPES.items()}.get(dtype, "fp32")
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
@@ -132,8 +134,12 @@ def _from_pretrained(folder: Path, options: dict) -> tuple[LinguaLiftForCausalLM
 
 
 def _joined(
-    folder: Path, described: dict, names: dict[str, str], configs: dict[str, PreTrainedConfig], precision: str
+    folder: Path, described: dict, names: dict[str, str], configs: dict[str, PreTrainedConfig]
 ) -> LinguaLiftForCausalLM:
+    state = {
+        name.removeprefix("alignment."): tensor for shard in read_tensors(folder) for name, tensor in shard.items()
+    }
+    precision = _precision(next(iter(state.values())).dtype)
     tokenizers = {role: read_tokenizer(name, role) for role, name in names.items()}
     rows = described["whitespace_rows"]
     added = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size) if rows else {}
@@ -146,7 +152,6 @@ def _joined(
         load_encoder(names["encoder"], configs["encoder"], precision),
     )
     model.alignment = model.alignment.to_empty(device="cpu").to(DTYPES[precision])
-    state = {name: tensor for shard in read_tensors(folder) for name, tensor in shard.items()}
-    model.alignment.load_state_dict({name.removeprefix("alignment."): tensor for name, tensor in state.items()})
+    model.alignment.load_state_dict(state)
     model.processor = LinguaLiftProcessor(tokenizers["llm"], tokenizers["encoder"], config)
     return model.to(dist.device()).eval()

@@ -20,9 +20,9 @@ from lm_eval.api.registry import get_model
 from lingualift_ds.cli import lm_eval as lm_eval_command
 from lingualift_ds.cli import main as command_line
 from lingualift_ds.evaluate.answers import is_correct
-from lingualift_ds.evaluate.lm import LinguaLiftLM
+from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
+from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.evaluate.report.results import read_results
-from lingualift_ds.evaluate.requests import Request
 
 TASKS = ("jsonl", "xnli")
 
@@ -154,7 +154,9 @@ def test_what_cannot_be_evaluated_is_one_line_before_any_model_is_loaded(world, 
     if "--data" not in wrong:
         options["--data"] = str(world / "data")
     argv = [word for pair in options.items() if pair[0] not in wrong for word in pair] + wrong
-    monkeypatch.setattr("lingualift_ds.evaluate.lm.load_model", lambda *a, **o: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "lingualift_ds.evaluate.harness.lm.load_model", lambda *a, **o: pytest.fail("a model was loaded")
+    )
     assert command_line.main(["evaluate", *argv]) == 2
     said = capsys.readouterr().err.strip()
     assert message in said and said.count("\n") == 0
@@ -169,7 +171,7 @@ def test_without_lm_eval_it_says_what_to_install(world, tmp_path, capsys, monkey
 
 def test_lm_evals_own_command_line_takes_our_model_and_a_task_file(world, tmp_path):
     """As lm-eval 0.4.13 is: it knows no models of other packages, but a task's file brings ours."""
-    task = lm_eval_command.__file__.replace("cli/lm_eval.py", "evaluate/tasks/jsonl.yaml")
+    task = lm_eval_command.__file__.replace("cli/lm_eval.py", "evaluate/harness/tasks/jsonl.yaml")
     options = ["--model", "lingualift", "--model_args", f"pretrained={world / 'model'}", "--tasks", task]
     options += ["--metadata", json.dumps({"data": str(world / "data"), "max_new_tokens": 12}), "--batch_size", "4"]
     done = subprocess.run(

@@ -12,8 +12,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM
 
 from lingualift_ds.errors import ConfigError, DataError, ModelError
-from lingualift_ds.evaluate.lm import LinguaLiftLM
-from lingualift_ds.evaluate.requests import Request, marked
+from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
+from lingualift_ds.evaluate.harness.requests import Request, marked
 
 QUESTIONS = [*tiny.TEXTS, "apples", "3 + 4 = 7"]
 PAIRS = [(text, f" {answer}") for text in QUESTIONS for answer in ("7", "The answer is 12", "a")]

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from lingualift_ds import hub
-from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.errors import ConfigError, ModelError
 from lingualift_ds.evaluate.geometry.measures import Closeness, closeness
 from lingualift_ds.evaluate.geometry.parallel import ENGLISH, Parallel
@@ -19,7 +18,6 @@ from lingualift_ds.log import get_logger
 logger = get_logger(__name__)
 
 PHASES = ("before", "after")
-_PRECISIONS = {"torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float32": "fp32"}
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,7 @@ def load_bridged(folder: Path, bases: Bases) -> hub.LinguaLiftForCausalLM:
     if layer is None:
         model = hub.load_model(folder)
     else:
-        dtypes = {str(tensor.dtype) for shard in read_tensors(layer) for tensor in shard.values()}
-        model = hub.load_stage1(layer, bases.encoder, bases.llm, _PRECISIONS[dtypes.pop()])
+        model = hub.load_stage1(layer, bases.encoder, bases.llm)
     if model.encoder is None:
         raise ModelError(f"{folder}: a model of text alone: it has no encoder and no alignment layer to look at")
     return model

@@ -26,8 +26,8 @@ TESTS = (
     f"({DRAWS:,} draws, seed 0), corrected for the number of means."
 )
 OUTPUTS = (
-    "Cut off: ended by the limit of new tokens. No answer: nothing that could be read as one. Wrong language: written "
-    "in another than the question's."
+    "Cut off: ended by the limit of new tokens. No answer: nothing that could be read as one. Wrong language: in "
+    "another than English."
 )
 
 

@@ -19,8 +19,8 @@ from lm_eval.api.task import ConfigurableTask
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.evaluate.answers import is_correct
 from lingualift_ds.evaluate.benchmarks import TASKS, Question, load_benchmark
+from lingualift_ds.evaluate.harness.requests import marked
 from lingualift_ds.evaluate.levels import resource_levels
-from lingualift_ds.evaluate.requests import marked
 
 PREFIX = "lingualift_"
 """Of our tasks' names: lm-eval has an mgsm and an xnli of its own."""
@@ -31,7 +31,7 @@ _METRIC = "exact_answer"
 _LEVELS = {"low": "LR", "medium": "MR", "high": "HR"}
 
 if "lingualift" not in model_registry:  # lm-eval up to 0.4.13 finds no models of other packages by itself
-    model_registry.register("lingualift", target="lingualift_ds.evaluate.lm:LinguaLiftLM")
+    model_registry.register("lingualift", target="lingualift_ds.evaluate.harness.lm:LinguaLiftLM")
 
 
 class BenchmarkTask(ConfigurableTask):

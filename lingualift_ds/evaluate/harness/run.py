@@ -24,12 +24,12 @@ from lingualift_ds.checkpoint.manifest import versions
 from lingualift_ds.data.atomic import write_aside
 from lingualift_ds.data.jsonl import write_jsonl
 from lingualift_ds.errors import DataError
-from lingualift_ds.evaluate.answered import Answered
 from lingualift_ds.evaluate.benchmarks import TASKS
-from lingualift_ds.evaluate.documents import FOLDER, PREFIX, chosen
-from lingualift_ds.evaluate.folders import identity
-from lingualift_ds.evaluate.lm import LinguaLiftLM
-from lingualift_ds.evaluate.scores import chosen_row, generated_row, summarise
+from lingualift_ds.evaluate.harness.answered import Answered
+from lingualift_ds.evaluate.harness.documents import FOLDER, PREFIX, chosen
+from lingualift_ds.evaluate.harness.folders import identity
+from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
+from lingualift_ds.evaluate.harness.scores import chosen_row, generated_row, summarise
 from lingualift_ds.log import get_logger
 
 logger = get_logger("evaluate")

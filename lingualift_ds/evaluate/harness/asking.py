@@ -24,7 +24,7 @@ from lingualift_ds.config.layout import IGNORE
 from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import DataError
-from lingualift_ds.evaluate.requests import Request
+from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.hub import LinguaLiftForCausalLM
 
 _NOTHING = np.zeros(0, dtype=np.int32)

@@ -24,10 +24,10 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from lingualift_ds import dist
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import ConfigError, ModelError
-from lingualift_ds.evaluate.answered import Answered
-from lingualift_ds.evaluate.asking import Bridged, Plain, Way, loglikelihoods
-from lingualift_ds.evaluate.folders import is_bridged, load_plain
-from lingualift_ds.evaluate.requests import Request
+from lingualift_ds.evaluate.harness.answered import Answered
+from lingualift_ds.evaluate.harness.asking import Bridged, Plain, Way, loglikelihoods
+from lingualift_ds.evaluate.harness.folders import is_bridged
+from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.hub import load_model
 from lingualift_ds.log import Progress, get_logger
 
@@ -88,13 +88,10 @@ class LinguaLiftLM(LM):
             raise ModelError(f"{pretrained}: is no bridged model; it can be asked with prompt=plain only")
         if (place := dist.read_place()).world_size > 1:
             dist.connect(place)
-        if bridged:
-            model = load_model(pretrained)
-            alone, tokenizer = model.llm, model.processor.llm
-        else:
-            alone, tokenizer = load_plain(pretrained)
+        model = load_model(pretrained)
         if device == "cpu":  # lm-eval says cuda:0 where nothing is said; this process's own GPU, or none, is meant
-            (model if bridged else alone).to(device)
+            model.to(device)
+        alone, tokenizer = model.llm, model.processor.llm
         most = getattr(alone.config.get_text_config(), "max_position_embeddings", None) or 2048
         self.plain = Plain(alone, tokenizer, most, instruction)
         self.way: Way = Bridged(model, instruction) if bridged and prompt != "plain" else self.plain
