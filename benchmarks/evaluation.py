@@ -72,7 +72,7 @@ def measure(arguments: argparse.Namespace, model: str) -> dict:
     return {
         "questions": len(contexts),
         "task": arguments.task if arguments.data else "made up",
-        "model": arguments.model or "tiny, random",
+        "model": Path(arguments.model).name if arguments.model else "tiny, random",
         "max_new_tokens": arguments.max_new_tokens,
         "seconds": {str(size): found for size, found in seconds.items()},
         "times": medians[1] / medians[arguments.batch_size],
