@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set-up, then the embedded miniature through both stages, two arms to compare with, a table and two pictures.
+# Set-up, then the embedded miniature through both stages, two arms to compare with, a table, pictures and a report.
 #   bash launch/quickstart.sh [--output DIR] [--seed N]        (default: runs/quickstart, seed 0)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -126,9 +126,9 @@ def copy_artefact(source: Path, folder: Path, texts: Mapping[str, str] = Mapping
     return manifest
 
 
-def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(config, manifest) of a whole, undamaged artefact. Raises CheckpointError."""
-    manifest = verify(folder)
+def read_artefact(folder: Path, hashes: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(config, manifest) of a whole artefact, undamaged as far as `verify` looks. Raises CheckpointError."""
+    manifest = verify(folder, hashes)
     if manifest.get("kind") != "artefact":
         raise CheckpointError(f"{folder}: holds a {manifest.get('kind')}, not an artefact; export makes one of it")
     return json.loads((folder / "config.json").read_text(encoding="utf-8")), manifest

@@ -22,8 +22,8 @@ from lingualift_ds.data.lexicon.identify import guess_in_words
 from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import DataError, ModelError
+from lingualift_ds.hub.processing import LANGUAGE, without_language
 
-_LANGUAGE = "{language}"
 _MANY_UNKNOWN = 0.1
 """Share of unknown tokens above which the encoder can hardly read a question."""
 _PIECE = 3
@@ -132,13 +132,13 @@ class Speaker:
     def told(self) -> str:
         """What the LLM is told."""
         if self._language is not None:
-            return self.instruction.replace(_LANGUAGE, language_name(self._language))
-        return " ".join(self.instruction.replace(_LANGUAGE, "").split()) if self.names_language else self.instruction
+            return self.instruction.replace(LANGUAGE, language_name(self._language))
+        return without_language(self.instruction)
 
     @property
     def names_language(self) -> bool:
         """Whether the instruction has a place for a language's name."""
-        return _LANGUAGE in self.instruction
+        return LANGUAGE in self.instruction
 
     def ask(self, text: str, where: str = "the question") -> Asked:
         """A question as the model reads it. Raises DataError, naming `where`, for a blank one or one without room."""
@@ -176,12 +176,11 @@ class Speaker:
     def _answered(self, questions: Sequence[Asked], streamer: BaseStreamer | None = None) -> list[Said]:
         inputs = self.model.processor.batch([asked.sample for asked in questions])
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-        room = self._positions - max(asked.positions for asked in questions)
         started = time.monotonic()
         try:
             made = self.model.generate(
                 **inputs,
-                max_new_tokens=min(self.decoding.max_new_tokens, room),
+                max_new_tokens=self.decoding.max_new_tokens,
                 streamer=streamer,
                 **self.decoding.options,
             )

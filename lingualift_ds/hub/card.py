@@ -153,8 +153,11 @@ def _read_scores(folder: Path) -> dict[str, Any]:
     path = folder / "results.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not all(values["languages"] for values in found["tasks"].values()):
-            raise ValueError("it has a task without a language")
+        for values in found["tasks"].values():
+            if not (values["languages"] and values["metric"]):
+                raise ValueError("it has a task without a language")
+            for score in values["languages"].values():
+                float(score["correct"]), int(score["n"]), score["level"]
         return found
     except FileNotFoundError:
         raise DataError(f"{folder}: holds no results.json; a folder of `lingualift-ds evaluate` is needed") from None

@@ -11,9 +11,10 @@ from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact
 from lingualift_ds.checkpoint.manifest import NAME, verify
 from lingualift_ds.checkpoint.tensors import read_tensors
+from lingualift_ds.data.cache import tokenizer_digest
 from lingualift_ds.errors import CheckpointError, ModelError
 from lingualift_ds.hub.configuration import LinguaLiftConfig
-from lingualift_ds.hub.modeling import LinguaLiftForCausalLM
+from lingualift_ds.hub.modeling import LinguaLiftForCausalLM, end_ids
 from lingualift_ds.hub.processing import LinguaLiftProcessor
 from lingualift_ds.model.encoders import load_encoder
 from lingualift_ds.model.llms import check_tokenizer, llm_class, load_llm
@@ -28,10 +29,10 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLi
     Raises CheckpointError for a folder that holds none or is damaged, ModelError for weights that do not fit.
     """
     folder = find_folder(folder)
-    described = _read_config(folder)
-    if described.get("model_type") != LinguaLiftConfig.model_type:
+    described = read_described(folder)
+    if not is_ours(described):
         return _plain(folder, dtype)
-    if "config" not in (described.get("llm") or {}):
+    if not is_whole(described):
         raise CheckpointError(
             f"{folder}: holds an alignment layer, not a whole model; train stage 2 first, or name the base models"
         )
@@ -80,7 +81,8 @@ def find_folder(folder: Path | str, stage: int = 2) -> Path:
     return folder
 
 
-def _read_config(folder: Path) -> dict:
+def read_described(folder: Path) -> dict:
+    """config.json of a model's folder. Raises CheckpointError where it cannot be read."""
     path = folder / "config.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
@@ -88,6 +90,16 @@ def _read_config(folder: Path) -> dict:
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: cannot be read as a model's configuration ({error})") from None
     return described
+
+
+def is_ours(described: dict) -> bool:
+    """Whether a config.json is of a bridged model, of its alignment layer, or of a text-only model trained here."""
+    return described.get("model_type") == LinguaLiftConfig.model_type
+
+
+def is_whole(described: dict) -> bool:
+    """Whether a config.json is of more than an alignment layer."""
+    return not is_ours(described) or "config" in (described.get("llm") or {})
 
 
 def _plain(folder: Path, dtype: torch.dtype | None) -> LinguaLiftForCausalLM:
@@ -100,8 +112,11 @@ def _plain(folder: Path, dtype: torch.dtype | None) -> LinguaLiftForCausalLM:
     check_tokenizer(tokenizer, str(folder))
     precision = _precision(dtype or llm_config.dtype or torch.float32)
     longest = getattr(llm_config, "max_position_embeddings", None) or LinguaLiftConfig().llm_max_tokens
-    config = LinguaLiftConfig(llm_config, llm_max_tokens=longest, precision=precision, **_special_ids(tokenizer))
-    model = _assembled(config, load_llm(str(folder), precision, llm_config))
+    llm = load_llm(str(folder), precision, llm_config)
+    ends = dict.fromkeys([tokenizer.eos_token_id, *end_ids(llm.generation_config)])  # chat models have several
+    special = _special_ids(tokenizer) | ({"eos_token_id": list(ends)} if len(ends) > 1 else {})
+    config = LinguaLiftConfig(llm_config, llm_max_tokens=longest, precision=precision, **special)
+    model = assembled(config, llm)
     model.processor = LinguaLiftProcessor(tokenizer, None, config)
     return model.to(dist.device()).eval()
 
@@ -114,13 +129,12 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
     return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
-def _assembled(
+def assembled(
     config: LinguaLiftConfig, llm: PreTrainedModel, encoder: PreTrainedModel | None = None
 ) -> LinguaLiftForCausalLM:
     """A model of loaded parts; its alignment layer, where it has one, is still without weights."""
     with torch.device("meta"):
         model = LinguaLiftForCausalLM(config)
-    llm.generation_config = model.llm.generation_config
     model.llm, model.encoder = llm, encoder
     return model
 
@@ -145,8 +159,11 @@ def _joined(
     added = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size) if rows else {}
     if {str(token): row for token, row in added.items()} != rows:
         raise ModelError(f"{names['encoder']}: its tokenizer is not the one that {folder} was trained with")
+    for role, tokenizer in tokenizers.items():
+        if described[role].get("tokenizer") not in (None, tokenizer_digest(tokenizer)):
+            raise ModelError(f"{names[role]}: its tokenizer is not the one that {folder} was trained with")
     config = LinguaLiftConfig(**{**described, **configs, "precision": precision}, **_special_ids(tokenizers["llm"]))
-    model = _assembled(
+    model = assembled(
         config,
         load_llm(names["llm"], precision, configs["llm"]),
         load_encoder(names["encoder"], configs["encoder"], precision),

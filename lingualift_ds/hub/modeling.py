@@ -7,6 +7,7 @@ the soft prompts in it, D LLM width, V vocabulary.
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from lingualift_ds.config.layout import IGNORE
+from lingualift_ds.errors import DataError
 from lingualift_ds.hub.configuration import LinguaLiftConfig
 from lingualift_ds.hub.processing import LinguaLiftProcessor
 from lingualift_ds.model.alignment import AlignmentLayer
@@ -44,6 +46,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+    accepts_loss_kwargs = False  # the loss is a mean over its batch, as transformers' Trainer should know
 
     def __init__(self, config: LinguaLiftConfig):
         super().__init__(config)
@@ -57,13 +60,12 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         self._processor: LinguaLiftProcessor | None = None
         self.post_init()
         self.generation_config = generation_config(config.to_dict())
-        self.llm.generation_config = GenerationConfig()  # what a base model samples by is not ours
 
     @property
     def processor(self) -> LinguaLiftProcessor:
         """Both tokenizers and the prompt. Raises ModelError where the model's folder has none."""
         if self._processor is None:
-            self._processor = LinguaLiftProcessor.from_pretrained(Path(self.config._name_or_path), self.config)
+            self._processor = LinguaLiftProcessor.from_pretrained(self.config._name_or_path, self.config)
         return self._processor
 
     @processor.setter
@@ -111,7 +113,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         embeds[rows.expand_as(ids)[mask], places[mask]] = text[mask]
         if soft is not None:
             row, nth_soft = order
-            embeds[row, (first + head)[row] + nth_soft] = soft.to(text.dtype)
+            embeds[row, (first + head)[row] + nth_soft] = soft.to(text)
         return embeds, (torch.arange(width, device=ids.device) >= first[:, None]).long(), places
 
     def _soft_prompts(
@@ -121,7 +123,8 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         if self.encoder is None:
             return None, torch.zeros(count, dtype=torch.long, device=like.device), None
         mask = (torch.ones_like(ids) if mask is None else mask).bool()
-        states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
+        # Parts may lie on devices of their own.
+        states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state.to(mask.device)[mask]
         lengths = mask.sum(1)
         soft = self.alignment(states, tuple(lengths.tolist()))
         layout = self.alignment.layout
@@ -159,6 +162,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
                 attention_mask=attention_mask,
                 past_key_values=past_key_values,
                 use_cache=use_cache,
+                labels=labels,
                 **others,
             )
         embeds, mask, places = self._prompt(input_ids, attention_mask, encoder_input_ids, encoder_attention_mask)
@@ -167,8 +171,9 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         output = self.llm(
             inputs_embeds=embeds, attention_mask=mask, past_key_values=past_key_values, use_cache=use_cache, **others
         )
+        places = places.to(output.logits.device)
         logits = output.logits.gather(1, places[..., None].expand(-1, -1, output.logits.shape[-1]))
-        loss = None if labels is None else _loss(logits, labels, attention_mask)
+        loss = None if labels is None else _loss(output.logits, labels.to(places), places, mask.to(places))
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=output.past_key_values)
 
     @torch.no_grad()
@@ -182,7 +187,8 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         generation_config: GenerationConfig | None = None,
         **options: Any,
     ) -> Any:
-        """New token ids [B, up to max_new_tokens], padded after EOS; greedy unless `options` say more.
+        """New token ids [B, up to max_new_tokens], padded after EOS; greedy unless `options` say more. Fewer where the
+        LLM's positions end before. Raises DataError where there is none left.
 
         `options` are those of transformers' generate: beams, sampling, streamers, criteria. `inputs_embeds` with
         their mask may be given instead of ids.
@@ -194,9 +200,24 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         if "max_length" in options:
             raise ValueError("max_length would count the soft prompt too; give max_new_tokens")
         config = generation_config or self.generation_config
+        # What a given config leaves open transformers takes from here; what a base model samples by is not ours.
+        self.llm.generation_config = self.generation_config
+        wanted = options.pop("max_new_tokens", None) or config.max_new_tokens or self.generation_config.max_new_tokens
+        most = self._room(inputs_embeds.shape[1])
         return self.llm.generate(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, generation_config=config, **options
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            generation_config=config,
+            max_new_tokens=wanted if most is None else min(wanted, most),
+            **options,
         )
+
+    def _room(self, positions: int) -> int | None:
+        """Positions that the LLM has left behind a prompt; None where they do not end."""
+        most = getattr(self.config.llm, "max_position_embeddings", None)
+        if most is not None and positions >= most:
+            raise DataError(f"the prompt takes {positions} positions of the LLM's {most}: no room for an answer")
+        return None if most is None else most - positions
 
     def answer(
         self,
@@ -221,11 +242,11 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
 
     def read(self, ids: Tensor) -> Iterator[Answer]:
         """Generated ids [B, T] as answers."""
-        eos = self.processor.llm.eos_token_id
+        ends = end_ids(self.generation_config)
         for row in ids.tolist():
-            finished = eos in row
-            kept = row[: row.index(eos)] if finished else row
-            yield Answer(self.processor.llm.decode(kept, skip_special_tokens=True).strip(), finished, len(kept))
+            kept = [*takewhile(lambda token: token not in ends, row)]
+            text = self.processor.llm.decode(kept, skip_special_tokens=True).strip()
+            yield Answer(text, len(kept) < len(row), len(kept))
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **options: Any) -> None:
         """As transformers does it, with both tokenizers beside."""
@@ -236,15 +257,21 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
 def generation_config(described: Mapping[str, Any]) -> GenerationConfig:
     """Greedy, up to 256 new tokens, with the special tokens that a config.json names."""
     special = {name: described.get(name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    if special["pad_token_id"] is None:
-        special["pad_token_id"] = special["eos_token_id"]
-    return GenerationConfig(max_new_tokens=256, do_sample=False, **special)
+    config = GenerationConfig(max_new_tokens=256, do_sample=False, **special)
+    if config.pad_token_id is None:
+        config.pad_token_id = next(iter(end_ids(config)), None)
+    return config
 
 
-def _loss(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean cross entropy of labels that the token before them predicts; what is padding predicts nothing."""
-    predicting = logits[:, :-1].flatten(0, 1).float()
-    wanted = labels[:, 1:]
-    if mask is not None:
-        wanted = wanted.masked_fill(mask[:, :-1] == 0, IGNORE)
-    return torch.nn.functional.cross_entropy(predicting, wanted.flatten(), ignore_index=IGNORE)
+def end_ids(config: GenerationConfig) -> list[int]:
+    """The tokens that end a text: base models may have several."""
+    ends = config.eos_token_id
+    return ends if isinstance(ends, list) else [] if ends is None else [ends]
+
+
+def _loss(logits: Tensor, labels: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+    """Mean cross entropy of labels [B, L] that stand at `places` [B, L] of the LLM's input: the position before
+    predicts each, the end of the soft prompt too. The first position of an input [B, W] is predicted by none."""
+    rows, columns = ((labels != IGNORE) & (places > mask.argmax(1, keepdim=True))).nonzero(as_tuple=True)
+    predicting = logits[rows, places[rows, columns] - 1].float()
+    return torch.nn.functional.cross_entropy(predicting, labels[rows, columns])

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -15,6 +16,12 @@ from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample, SampleTokenizer
 from lingualift_ds.errors import DataError, ModelError
 from lingualift_ds.hub.configuration import LinguaLiftConfig
+from lingualift_ds.log import get_logger
+
+logger = get_logger(__name__)
+
+LANGUAGE = "{language}"
+"""In an instruction: where a language's name goes."""
 
 
 class LinguaLiftProcessor:
@@ -39,9 +46,13 @@ class LinguaLiftProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, config: LinguaLiftConfig | None = None) -> "LinguaLiftProcessor":
-        """From a model's folder. Raises ModelError where a tokenizer is missing or cannot be read."""
-        folder = Path(folder)
+        """From a model's folder, or a name on the hub. Raises ModelError where a tokenizer is missing or cannot be
+        read."""
         config = config or LinguaLiftConfig.from_pretrained(folder)
+        if not Path(folder).is_dir():
+            commit = getattr(config, "_commit_hash", None)
+            folder = snapshot_download(str(folder), revision=commit, allow_patterns=["*_tokenizer/*"])
+        folder = Path(folder)
         llm = _read_tokenizer(folder / "llm_tokenizer")
         return cls(llm, _read_tokenizer(folder / "encoder_tokenizer") if config.encoder else None, config)
 
@@ -74,11 +85,12 @@ class LinguaLiftProcessor:
         instructions: str | Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
     ) -> list[Sample]:
-        """The token ids of each text by itself. Raises DataError as `__call__`."""
+        """The token ids of each text by itself; a warning says how many were shortened. Raises DataError as
+        `__call__`."""
         if isinstance(texts, str):
             texts = [texts]
         if instructions is None or isinstance(instructions, str):
-            instructions = [instructions or self.instruction] * len(texts)
+            instructions = [instructions or without_language(self.instruction)] * len(texts)
         records = [
             Record(str(index), text, instruction, target, "")
             for index, (text, instruction, target) in enumerate(
@@ -88,13 +100,16 @@ class LinguaLiftProcessor:
         for record in records:
             if not record.text.strip():
                 raise DataError(f"text {int(record.id) + 1} of {len(records)} is blank")
-        samples = list(self.tokenizer.tokenized(records, Counter(), with_target=targets is not None))
+        counts: Counter = Counter()
+        samples = list(self.tokenizer.tokenized(records, counts, with_target=targets is not None))
         if len(samples) < len(records):
             missing = {record.id for record in records} - {sample.id for sample in samples}
             raise DataError(
                 f"text {int(min(missing, key=int)) + 1} of {len(records)}: instruction and target leave no room for "
                 f"it within {self.tokenizer.llm_max_tokens} tokens"
             )
+        for reason, count in counts.items():
+            logger.warning("%s: %d", reason, count)
         return samples
 
     def batch(self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "left") -> dict[str, Tensor]:
@@ -112,6 +127,11 @@ class LinguaLiftProcessor:
         return made
 
 
+def without_language(instruction: str) -> str:
+    """An instruction that has a place for a language's name, without it: at test time no one says the language."""
+    return " ".join(instruction.replace(LANGUAGE, "").split()) if LANGUAGE in instruction else instruction
+
+
 def _padded(rows: Sequence[np.ndarray], pad: int, side: str) -> tuple[Tensor, Tensor]:
     """Rows as one tensor, and which of its places are not padding."""
     width = max(map(len, rows), default=0)
@@ -126,7 +146,7 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; a model's tokenizers lie there")
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder}: holds no tokenizer that can be read: {' '.join(str(error).split())[:200]}"

@@ -15,8 +15,9 @@ from torch import Tensor
 from lingualift_ds.checkpoint.manifest import writable
 from lingualift_ds.errors import CheckpointError, ModelError
 from lingualift_ds.hub.configuration import LinguaLiftConfig
-from lingualift_ds.hub.folders import load_model
+from lingualift_ds.hub.folders import assembled, load_model
 from lingualift_ds.hub.modeling import LinguaLiftForCausalLM
+from lingualift_ds.model.llms import build_llm
 
 LLM, BRIDGE = "llm", "bridge"
 """Folders of the two parts."""
@@ -45,8 +46,9 @@ def _write(model: LinguaLiftForCausalLM, folder: Path) -> None:
     model.llm.generation_config = model.generation_config
     model.llm.save_pretrained(folder / LLM)
     model.processor.llm.save_pretrained(folder / LLM)
-    bridge = LinguaLiftForCausalLM(_without_layers(model.config)).to(model.dtype)
-    bridge.encoder, bridge.alignment = model.encoder, model.alignment
+    config = _without_layers(model.config)
+    bridge = assembled(config, build_llm(config.llm, model.dtype), model.encoder)
+    bridge.alignment = model.alignment
     bridge.get_input_embeddings().load_state_dict(model.get_input_embeddings().state_dict())
     bridge.processor = model.processor
     bridge.save_pretrained(folder / BRIDGE)

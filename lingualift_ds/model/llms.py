@@ -28,7 +28,9 @@ def load_llm(name: str, precision: str, config: PreTrainedConfig) -> PreTrainedM
     Raises ModelError: unreadable files, missing weights, not a causal LM.
     """
     options = {"dtype": DTYPES[precision], "attn_implementation": plain_attention(config), "output_loading_info": True}
-    return load_weights(lambda: AutoModelForCausalLM.from_pretrained(name, **options), name, "model.llm")
+    return load_weights(
+        lambda: AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False, **options), name, "model.llm"
+    )
 
 
 def llm_class(config: PreTrainedConfig) -> type[PreTrainedModel] | None:

@@ -31,13 +31,16 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 def read_config(name: str, key: str) -> PreTrainedConfig:
     """The transformers config of a folder or hub name. Raises ModelError naming the config key."""
-    return _or_model_error(lambda: AutoConfig.from_pretrained(name), f"{key}: {name}: no model can be read there")
+    return _or_model_error(
+        lambda: AutoConfig.from_pretrained(name, trust_remote_code=False), f"{key}: {name}: no model can be read there"
+    )
 
 
 def read_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or hub name. Raises ModelError where there is none or it cannot be read."""
     tokenizer = _or_model_error(
-        lambda: AutoTokenizer.from_pretrained(name), f"{key}: {name}: has no tokenizer that can be read"
+        lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False),
+        f"{key}: {name}: has no tokenizer that can be read",
     )
     # Where the folder holds none, transformers 5 makes one from the model's config, which knows no word.
     ids = tokenizer("The 7 words", add_special_tokens=False)["input_ids"]

@@ -312,6 +312,8 @@ def model_config(config: Config, sources: Sources) -> dict[str, Any]:
             whole[role]["config"] = source.to_dict()
     whole["precision"] = config.model.precision
     whole["architectures"] = ["LinguaLiftForCausalLM"]
+    bos = "" if sources.llm_tokenizer.bos_token_id is None else "{bos}"
+    whole["prompt_template"] = bos + ("{text}" if sources.encoder_config is None else "{soft_prompt}") + "{instruction}"
     tokenizer = sources.llm_tokenizer
     whole |= {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     return whole

@@ -1,6 +1,7 @@
 """The transformers model: what it generates is what full forward passes give, for every family, padding and batch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,13 +9,14 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lingualift_ds import LinguaLiftForCausalLM, hub
 from lingualift_ds.checkpoint.artefact import Contents, stream_artefact
 from lingualift_ds.checkpoint.manifest import NAME
 from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.config.layout import IGNORE
+from lingualift_ds.data.cache import tokenizer_digest
 from lingualift_ds.data.collate import BatchLayout, collate
 from lingualift_ds.errors import CheckpointError, DataError, ModelError
 from lingualift_ds.model.bridge import BridgedModel
@@ -106,17 +108,19 @@ def test_other_layers_no_bos_and_text_alone_generate_so_too(bases, kind, encoder
     assert made == naive(model, inputs, 6)
 
 
+@pytest.mark.parametrize("told", ["Say it:", ""])
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize(
     ("kind", "encoder", "bos"), [("ffn", "mt5", True), ("latent", "xlm-roberta", False), ("", None, True)]
 )
-def test_loss_is_that_of_training(bases, kind, encoder, bos, side):
+def test_loss_is_that_of_training(bases, kind, encoder, bos, side, told):
     model = build(bases, "llama", encoder, kind, bos)
     targets = [f"The answer is {number}" for number in range(len(TEXTS))]
-    inputs = model.processor(TEXTS, "Say it:", targets, padding_side=side)
+    model.processor.instruction = ""
+    inputs = model.processor(TEXTS, told, targets, padding_side=side)
     count = int((inputs["labels"] != IGNORE).sum())
     tokenizer = model.processor.tokenizer
-    samples = model.processor.samples(TEXTS, "Say it:", targets)
+    samples = model.processor.samples(TEXTS, told, targets)
     assert count == sum(len(sample.target_ids) for sample in samples)
     layout = BatchLayout.of(tokenizer.llm, tokenizer.encoder, tokenizer.layout)
     bridged = BridgedModel(model.llm, model.encoder, model.alignment).eval()
@@ -281,7 +285,8 @@ def test_stage_1s_layer_goes_between_base_models_wherever_they_are(bases, tmp_pa
     model = build(bases)
     names = {"encoder": bases("mt5"), "llm": bases("llama")}
     described = json.loads(json.dumps(model.config.to_dict()))
-    parts = {role: {"name": "/gone", "width": 32, "fingerprint": ""} for role in names}
+    digests = {role: tokenizer_digest(AutoTokenizer.from_pretrained(folder)) for role, folder in names.items()}
+    parts = {role: {"name": "/gone", "width": 32, "fingerprint": "", "tokenizer": digests[role]} for role in names}
     kept = {name: described[name] for name in ("model_type", "alignment", "instruction")}
     contents = Contents("alignment", {**kept, **parts, "whitespace_rows": {}}, {}, {"step": 1})
     own = {f"alignment.{name}": tensor for name, tensor in model.alignment.state_dict().items()}
@@ -290,6 +295,8 @@ def test_stage_1s_layer_goes_between_base_models_wherever_they_are(bases, tmp_pa
         hub.load_stage1(tmp_path / "layer")
     with pytest.raises(ModelError, match="is 16 wide, but the alignment layer"):
         hub.load_stage1(tmp_path / "layer", encoder=str(names["encoder"]), llm=str(bases("llama", hidden_size=16)))
+    with pytest.raises(ModelError, match="tokenizer is not the one"):
+        hub.load_stage1(tmp_path / "layer", encoder=str(bases("xlm-roberta")), llm=str(names["llm"]))
     joined = hub.load_stage1(tmp_path / "layer", **{role: str(folder) for role, folder in names.items()})
     assert joined.processor.instruction == model.processor.instruction
     own = joined.alignment.state_dict()
@@ -299,3 +306,64 @@ def test_stage_1s_layer_goes_between_base_models_wherever_they_are(bases, tmp_pa
     assert joined.answer("apples", max_new_tokens=3)[0].tokens <= 3
     with pytest.raises(CheckpointError, match="holds an alignment layer, not a whole model"):
         hub.load_model(tmp_path / "layer")
+
+
+def ending(model: LinguaLiftForCausalLM, inputs: dict, *ends: int) -> list[int]:
+    model.generation_config.eos_token_id = list(ends)
+    return model.generate(**inputs, max_new_tokens=12)[0].tolist()
+
+
+def test_any_of_several_tokens_ends_a_text_and_a_config_of_ones_own_ends_at_them_too(bases):
+    model = build(bases)
+    inputs = model.processor(TEXTS[:1])
+    free = ending(model, inputs, 339)
+    stop = next(token for token in free[1:] if token != free[0])
+    cut_short = free[: free.index(stop) + 1]
+    assert ending(model, inputs, 339, stop) == cut_short
+    own = model.generate(**inputs, generation_config=GenerationConfig(max_new_tokens=12, do_sample=False))
+    assert own[0].tolist() == cut_short
+    (answer,) = model.answer(TEXTS[0], max_new_tokens=12)
+    assert answer.finished and answer.tokens == len(cut_short) - 1
+
+
+def test_chat_models_end_at_what_their_generation_config_names(bases, tmp_path):
+    folder = shutil.copytree(bases("llama"), tmp_path / "chat")
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 9], "do_sample": true, "top_p": 0.1}')
+    config = hub.load_model(folder).generation_config
+    assert config.eos_token_id == [2, 9] and not config.do_sample
+
+
+def test_an_answer_ends_where_the_llms_positions_do(bases):
+    model = build(bases, "gpt2")
+    model.processor.tokenizer = replace(model.processor.tokenizer, llm_max_tokens=10_000, encoder_max_tokens=10_000)
+    room = 256 - model.processor.samples(["3 " * 60])[0].llm_length
+    made = model.generate(**model.processor(["3 " * 60]), max_new_tokens=10_000, eos_token_id=339)
+    assert made.shape[1] == room
+    with pytest.raises(DataError, match="positions of the LLM's 256: no room"):
+        model.answer("3 " * 300)
+
+
+def test_stage_1s_instruction_loses_the_place_of_a_language_and_long_texts_are_told_of(bases, caplog):
+    model = build(bases)
+    model.processor.instruction = "Translate the following {language} sentence:"
+    (sample,) = model.processor.samples(["3 apples " * 60])
+    said = model.processor.llm.decode(sample.prompt_ids, skip_special_tokens=True)
+    assert said == "Translate the following sentence:" and "shortened" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["llm_tokenizer/tokenizer_config.json", "config.json"])
+def test_no_code_of_a_models_folder_is_run(bases, tmp_path, what, monkeypatch):
+    build(bases).save_pretrained(tmp_path / "evil")
+    (tmp_path / "evil/code.py").write_text("raise SystemExit('ran')")
+    shutil.copy(tmp_path / "evil/code.py", tmp_path / "evil/llm_tokenizer/code.py")
+    path = tmp_path / "evil" / what
+    described = json.loads(path.read_text())
+    if what == "config.json":
+        described = {"model_type": "unheard of"}
+    described["auto_map"] = {"AutoTokenizer": ["code.Tokenizer", None], "AutoConfig": "code.Config"}
+    if "tokenizer_class" in described:
+        described["tokenizer_class"] = "Unheard"
+    path.write_text(json.dumps(described))
+    monkeypatch.setattr("builtins.input", lambda *said: pytest.fail("asked whether to run it"))
+    with pytest.raises(ModelError):
+        hub.load_model(tmp_path / "evil")

@@ -1,7 +1,6 @@
 """A study of the alignment: the same sentences in the same spaces before and after, as numbers and as points."""
 
 import gc
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from lingualift_ds.evaluate.geometry.measures import Closeness, closeness
 from lingualift_ds.evaluate.geometry.parallel import ENGLISH, Parallel
 from lingualift_ds.evaluate.geometry.projection import Projection, project
 from lingualift_ds.evaluate.geometry.spaces import SEED, Layers, Vectors, fresh_layer, read_spaces
+from lingualift_ds.hub.folders import is_whole, read_described
+from lingualift_ds.hub.processing import without_language
 from lingualift_ds.log import get_logger
 
 logger = get_logger(__name__)
@@ -71,7 +72,7 @@ def make_study(
     if (bases.encoder or bases.llm) and not any(_layer_folder(f) for f in (model, before) if f is not None):
         raise ConfigError(f"--encoder, --llm: {model} holds its own; they are for a stage 1 artefact")
     loaded = load_bridged(model, bases)
-    instruction = _of_no_language(loaded.processor.instruction)
+    instruction = without_language(loaded.processor.instruction)
     layers = Layers.of(loaded, layer)
     after, shortened = read_spaces(loaded, parallel.texts, instruction, layers, batch_size)
     if shortened:
@@ -118,16 +119,8 @@ def _layer_folder(folder: Path) -> Path | None:
         return None
     for inner in (folder / "artefact", folder / "stage1/artefact", folder):
         if (inner / "config.json").is_file():
-            try:
-                described = json.loads((inner / "config.json").read_text(encoding="utf-8"))
-                return None if "config" in described["llm"] else inner
-            except (ValueError, KeyError, TypeError):
-                return None  # loading says what is wrong
+            return None if is_whole(read_described(inner)) else inner
     return None
-
-
-def _of_no_language(instruction: str) -> str:
-    return " ".join(instruction.replace("{language}", "").split())
 
 
 def _look(title: str, vectors: Vectors) -> Look:

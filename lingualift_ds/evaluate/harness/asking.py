@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
-    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -26,14 +25,17 @@ from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import DataError
 from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.hub import LinguaLiftForCausalLM
+from lingualift_ds.hub.modeling import end_ids
+from lingualift_ds.hub.processing import without_language
 
 _NOTHING = np.zeros(0, dtype=np.int32)
 
 
 class Way(Protocol):
-    """A way to ask. `tokenizer` is the LLM's."""
+    """A way to ask. `tokenizer` is the LLM's, `ends` the tokens that end a text."""
 
     tokenizer: PreTrainedTokenizerBase
+    ends: Sequence[int]
 
     def samples(self, requests: Sequence[Request], counts: Counter) -> list[Sample]:
         """Token ids of each request; those of a continuation in `target_ids`. `counts` gets what was shortened.
@@ -60,9 +62,14 @@ class Bridged:
         """The LLM's."""
         return self.model.processor.llm
 
+    @property
+    def ends(self) -> list[int]:
+        """See Way."""
+        return end_ids(self.model.generation_config)
+
     def samples(self, requests: Sequence[Request], counts: Counter) -> list[Sample]:
         """See Way."""
-        default = self.instruction or self.model.processor.instruction
+        default = self.instruction or without_language(self.model.processor.instruction)
         records = [
             Record(str(n), r.text, default if r.instruction is None else r.instruction, r.continuation or "", "")
             for n, r in enumerate(requests)
@@ -136,6 +143,11 @@ class Plain:
         ids = self._ids(context)
         return ids, self._ids(context + continuation)[len(ids) :]
 
+    @property
+    def ends(self) -> list[int]:
+        """See Way."""
+        return end_ids(self.llm.generation_config)
+
     @staticmethod
     def sample(ids: Sequence[int], target: Sequence[int]) -> Sample:
         """Token ids as a sample."""
@@ -150,10 +162,8 @@ class Plain:
     def generate(self, samples: Sequence[Sample], until: Sequence[str], **options: Any) -> Tensor:
         """See Way."""
         ids, mask = self._inputs(samples)
-        # What a base model samples by is not ours.
-        config = GenerationConfig(eos_token_id=self.tokenizer.eos_token_id, pad_token_id=_pad(self.tokenizer))
         options |= _stopping(until, self.tokenizer, ids.shape[1])
-        made = self.llm.generate(input_ids=ids, attention_mask=mask, generation_config=config, **options)
+        made = self.llm.generate(input_ids=ids, attention_mask=mask, **options)
         return made[:, ids.shape[1] :]
 
     def logits(self, samples: Sequence[Sample], last: int) -> Tensor:

@@ -84,11 +84,12 @@ class BenchmarkTask(ConfigurableTask):
 
 
 def data_folder(told: str | Path | Mapping[str, str | Path], benchmark: str) -> Path:
-    """A benchmark's folder: its own, or that of its name in a folder of all. Raises ConfigError where none is told."""
+    """A benchmark's folder: the one told for it, or that of its name in a folder of all, or that folder. Raises
+    ConfigError where none is told."""
     if isinstance(told, Mapping):
         if benchmark not in told:
             raise ConfigError(f"task {benchmark}: no folder of data is named for it")
-        told = told[benchmark]
+        return Path(told[benchmark])
     inner = Path(told) / benchmark
     return inner if inner.is_dir() else Path(told)
 

@@ -1,20 +1,14 @@
 """Folders of models to be evaluated: ours, and any causal LM that transformers knows, to compare with."""
 
-import json
 from pathlib import Path
 
 from lingualift_ds.checkpoint.manifest import NAME, fingerprint, read_manifest
-from lingualift_ds.errors import CheckpointError
-from lingualift_ds.hub.folders import find_folder
+from lingualift_ds.hub.folders import find_folder, is_ours, read_described
 
 
 def is_bridged(folder: Path | str) -> bool:
     """Whether a folder, or the run it lies in, holds a model of ours. Raises CheckpointError where it holds none."""
-    path = find_folder(folder) / "config.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["model_type"] == "lingualift"
-    except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path}: cannot be read as a model's configuration") from None
+    return is_ours(read_described(find_folder(folder)))
 
 
 def identity(folder: Path | str) -> str:

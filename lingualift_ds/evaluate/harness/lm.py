@@ -12,9 +12,11 @@ split the documents before they are sorted by length, and fail where a rank has 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
@@ -92,6 +94,7 @@ class LinguaLiftLM(LM):
         if device == "cpu":  # lm-eval says cuda:0 where nothing is said; this process's own GPU, or none, is meant
             model.to(device)
         alone, tokenizer = model.llm, model.processor.llm
+        alone.generation_config = model.generation_config  # what a base model samples by is not ours
         most = getattr(alone.config.get_text_config(), "max_position_embeddings", None) or 2048
         self.plain = Plain(alone, tokenizer, most, instruction)
         self.way: Way = Bridged(model, instruction) if bridged and prompt != "plain" else self.plain
@@ -174,7 +177,7 @@ class LinguaLiftLM(LM):
                 for first in range(start, min(start + _ROUND * ranks, len(batches)), ranks):
                     side_by_side = batches[first : first + ranks]
                     for batch in side_by_side[rank : rank + 1]:
-                        made = run([jobs[n] for n in batch])
+                        made = self._run(run, [jobs[n] for n in batch])
                         if self.answered:
                             self.answered.add((jobs[n].key, answer) for n, answer in zip(batch, made))
                         done.update(zip(batch, made))
@@ -182,6 +185,14 @@ class LinguaLiftLM(LM):
                 for theirs in dist.gather(done):
                     answers.update(theirs)
         return [answers[n] for n in range(len(jobs))]
+
+    def _run(self, run: Callable[[Sequence[_Job]], list[dict[str, Any]]], batch: Sequence[_Job]) -> list[dict]:
+        try:
+            return run(batch)
+        except torch.OutOfMemoryError:
+            raise ModelError(
+                f"the GPU's memory does not hold {len(batch)} questions at a time; lower --batch-size"
+            ) from None
 
     def _generated(self, batch: Sequence[_Job]) -> list[dict[str, Any]]:
         way, options = batch[0].way, dict(batch[0].request.settings)
@@ -226,9 +237,8 @@ def _settings(told: dict[str, Any], max_gen_toks: int) -> dict[str, Any]:
 
 def _read(ids: list[int], until: Sequence[str], way: Way) -> dict[str, Any]:
     """Generated ids as text, cut before what ended it. `finished`: it ended by itself."""
-    eos = way.tokenizer.eos_token_id
-    ended = eos in ids
-    kept = ids[: ids.index(eos)] if ended else ids
+    kept = [*takewhile(lambda token: token not in way.ends, ids)]
+    ended = len(kept) < len(ids)
     text = way.tokenizer.decode(kept, skip_special_tokens=True)
     ends = [text.index(string) for string in until if string in text]
     return {"text": text[: min(ends)] if ends else text, "finished": ended or bool(ends), "tokens": len(kept)}

@@ -4,12 +4,14 @@ OUT/results.json        shares per task and language, with settings and versions
 OUT/TASK/CODE.jsonl     a row a question, in the benchmark's order
 OUT/evaluation.json, OUT/answered/     what a killed evaluation goes on from, see `answered`
 
-Several evaluations of the same model with the same settings may share a folder: each adds its tasks and languages.
+Several evaluations of the same model with the same settings may share a folder, one after the other: each adds its
+tasks and languages.
 """
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +25,7 @@ from lingualift_ds import dist
 from lingualift_ds.checkpoint.manifest import versions
 from lingualift_ds.data.atomic import write_aside
 from lingualift_ds.data.jsonl import write_jsonl
+from lingualift_ds.data.lock import turn
 from lingualift_ds.errors import DataError
 from lingualift_ds.evaluate.benchmarks import TASKS
 from lingualift_ds.evaluate.harness.answered import Answered
@@ -78,6 +81,17 @@ def evaluate(plan: Plan) -> dict[str, Any]:
     manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=plan.metadata)
     loaded = manager.load([PREFIX + task for task in plan.data])
     lm = LinguaLiftLM(plan.model, batch_size=plan.batch_size, max_gen_toks=plan.max_new_tokens)
+    with ExitStack() as stack:
+        dist.on_main(lambda: _take(plan.output, stack), at_length=True)
+        return _evaluate(plan, loaded, lm)
+
+
+def _take(output: Path, stack: ExitStack) -> None:
+    """Wait until no other evaluation writes to the folder, and keep others out."""
+    stack.enter_context(turn(output / ".lock", f"another evaluation into {output}"))
+
+
+def _evaluate(plan: Plan, loaded: Mapping[str, Any], lm: LinguaLiftLM) -> dict[str, Any]:
     settings = {
         "max_new_tokens": plan.max_new_tokens,
         "batch_size": plan.batch_size,
