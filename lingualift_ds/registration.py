@@ -1,5 +1,6 @@
 """Tells transformers' Auto classes of our model, without importing transformers before somebody else does."""
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
@@ -18,12 +19,9 @@ def when_transformers_comes() -> None:
 
 
 def register() -> None:
-    """Make AutoConfig know the model type `lingualift`; the configuration makes the model's class known."""
-    from transformers import AutoConfig
-
-    from lingualift_ds.hub.configuration import LinguaLiftConfig
-
-    AutoConfig.register(LinguaLiftConfig.model_type, LinguaLiftConfig, exist_ok=True)
+    """Make AutoConfig know the model type `lingualift`: the module of its configuration does so at its end, at once or,
+    where it was being imported already, when it is whole."""
+    importlib.import_module("lingualift_ds.hub.configuration")
 
 
 class _Watcher(importlib.abc.MetaPathFinder):

@@ -34,12 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[TASK=]DIR",
         help="folder of all tasks, or with a folder of each; TASK=DIR for a task elsewhere; may be repeated",
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="results, and what a resume needs")
+    parser.add_argument("--output", required=True, type=_folder, metavar="DIR", help="results, and what a resume needs")
     parser.add_argument("--languages", metavar="sw,hi", help="codes; all languages of the folders without it")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions a language")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="questions at a time, a process (32)")
     parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer (256)")
     parser.add_argument("--name", help="what reports call the model; the output folder's name without it")
+
+
+def _folder(told: str) -> Path:
+    if not told.strip():
+        raise argparse.ArgumentTypeError("names no folder")
+    return Path(told)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,7 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least 1")
     tasks = list(dict.fromkeys(task.strip() for task in arguments.tasks.split(",") if task.strip()))
-    languages = [code.strip() for code in arguments.languages.split(",")] if arguments.languages else None
+    languages = None
+    if arguments.languages is not None:
+        languages = [code.strip() for code in arguments.languages.split(",") if code.strip()]
+        if not languages:
+            raise ConfigError("--languages: names no language")
     if not tasks:
         raise ConfigError("--tasks: names no task")
     data = data_folders(arguments.data, tasks)
@@ -70,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         resource_levels(folder, load_benchmark(task, folder, languages, arguments.limit))
     if importlib.util.find_spec("lm_eval") is None:
         raise ConfigError("evaluate: lm-evaluation-harness is not installed; pip install 'lingualift_ds[eval]'")
+    check_output(arguments.output)
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -91,6 +102,12 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"{task}, {results['tasks'][task]['metric']}s in percent\n{table}\n")
     dist.disconnect()
     return 0
+
+
+def check_output(output: Path) -> None:
+    """Raise DataError for a folder that holds anything but an evaluation."""
+    if output.is_dir() and any(output.iterdir()) and not (output / "evaluation.json").is_file():
+        raise DataError(f"{output}: is not empty and holds no evaluation; name a new folder")
 
 
 def data_folders(told: list[str], tasks: list[str]) -> dict[str, Path]:

@@ -4,6 +4,7 @@ lingualift-ds export runs/NAME --output DIR
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print what came of it. Raises UserErrors."""
+    if arguments.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", arguments.licence):
+        raise ConfigError(f"--licence {arguments.licence!r}: must be an identifier such as apache-2.0, mit or llama2")
+    if any(parent.name == "artefact" for parent in arguments.output.absolute().parents):
+        raise ConfigError(f"--output {arguments.output}: lies in an artefact; name a new folder elsewhere")
     from lingualift_ds.train.stages import find_stage
 
     if arguments.step is not None and arguments.step < 0:

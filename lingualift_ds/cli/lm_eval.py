@@ -34,5 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     if told[:1] not in (["ls"], ["validate"]) and "--include_path" not in told:
         told += ["--include_path", str(FOLDER)]
     sys.argv = ["lm-eval", *told]
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except ValueError as error:  # what lm-eval says of names and settings that are none
+        raise ConfigError(f"lm-eval: {' '.join(str(error).split())[:400]}") from error
     return 0

@@ -22,6 +22,7 @@ from lingualift_ds.data.lexicon.identify import guess_in_words
 from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import DataError, ModelError
+from lingualift_ds.hub.folders import find_folder, is_whole, read_described
 from lingualift_ds.hub.processing import LANGUAGE, without_language
 
 _MANY_UNKNOWN = 0.1
@@ -101,11 +102,12 @@ class Said:
 
 
 def load(folder: Path | str, encoder: str | None = None, llm: str | None = None) -> hub.LinguaLiftForCausalLM:
-    """A whole model; or, where a base model is named, Stage I's alignment layer between its base models.
+    """A whole model; or Stage I's alignment layer between its base models, where that is what the folder holds or a
+    base model is named.
 
     Raises CheckpointError, ModelError.
     """
-    if encoder is None and llm is None:
+    if encoder is None and llm is None and is_whole(read_described(find_folder(folder))):
         return hub.load_model(folder)
     return hub.load_stage1(folder, encoder, llm)
 

@@ -30,6 +30,7 @@ class CardFacts:
     Attributes:
         name: the model's.
         configs: stage number -> what the stage was run with.
+        trained: stage number -> the parts that it trained.
         languages: codes of the languages in Stage I's data.
         licence: an identifier of the hub's, such as apache-2.0; None where nobody said one.
         results: folders of `lingualift-ds evaluate`.
@@ -37,6 +38,7 @@ class CardFacts:
 
     name: str
     configs: Mapping[int, Config] = field(default_factory=dict)
+    trained: Mapping[int, Sequence[str]] = field(default_factory=dict)
     languages: Sequence[str] = ()
     licence: str | None = None
     results: Sequence[Path] = ()
@@ -47,7 +49,7 @@ def model_card(described: Mapping[str, Any], facts: CardFacts) -> str:
     scores = {path: _read_scores(path) for path in facts.results}
     parts = [f"# {facts.name}", _method(described), _models(described), _data(facts), _settings(facts)]
     parts += [_scores(found) for found in scores.values()]
-    parts += [_use(described), "Made with [lingualift_ds](https://arxiv.org/abs/2412.12499) on DeepSpeed."]
+    parts += [_use(described), "Made with lingualift_ds, on DeepSpeed."]
     return _head(described, facts) + "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -61,7 +63,7 @@ def _head(described: Mapping[str, Any], facts: CardFacts) -> str:
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "language": ["en", *[code for code in facts.languages if code != "en"]],
-        "tags": ["lingualift", "multilingual", "reasoning"],
+        "tags": ["lingualift", *(["multilingual"] if described.get("encoder") else []), "reasoning"],
     }
     if hub_names:
         values["base_model"] = hub_names
@@ -106,7 +108,6 @@ def _settings(facts: CardFacts) -> str:
     stages = sorted(facts.configs.items())
     rows = [f"| | {' | '.join(f'Stage {number}' for number, _ in stages)} |", f"| --- |{' --- |' * len(stages)}"]
     told = {
-        "trained": lambda stage, config: ", ".join(stage.train) if stage.train else "as the stage's default",
         "learning rate": lambda stage, config: f"{stage.optimizer.lr:g}, {stage.optimizer.schedule}",
         "weight decay": lambda stage, config: f"{stage.optimizer.weight_decay:g}",
         "epochs": lambda stage, config: f"{stage.epochs}" if stage.steps is None else f"{stage.steps} steps",
@@ -116,6 +117,7 @@ def _settings(facts: CardFacts) -> str:
         "precision": lambda stage, config: config.model.precision,
         "seed": lambda stage, config: str(config.run.seed),
     }
+    rows.append(f"| trained | {' | '.join(', '.join(facts.trained[number]) for number, _ in stages)} |")
     for name, tell in told.items():
         rows.append(f"| {name} | {' | '.join(tell(config.stage(number), config) for number, config in stages)} |")
     return "## Settings\n\n" + "\n".join(rows)
@@ -142,10 +144,14 @@ def _use(described: Mapping[str, Any]) -> str:
             'model = AutoModelForCausalLM.from_pretrained("FOLDER")'
         )
     instruction = json.dumps(described["instruction"], ensure_ascii=False)
+    bridged = bool(described.get("encoder"))
+    question = (
+        "Ana ana tufaha 3 na ananunua 4. Ana tufaha ngapi?" if bridged else "Ann has 3 apples and buys 4. How many?"
+    )
+    text = "the soft prompt of the encoder's text" if bridged else "the text"
     return (
-        f"## Use\n\n```python\n{call}\n"
-        f'print(model.answer(["Ana ana tufaha 3 na ananunua 4. Ana tufaha ngapi?"])[0].text)\n```\n\n'
-        f"The prompt is BOS, the soft prompt of the encoder's text, then the instruction; by default {instruction}."
+        f'## Use\n\n```python\n{call}\nprint(model.answer(["{question}"])[0].text)\n```\n\n'
+        f"The prompt is BOS, {text}, then the instruction; by default {instruction}."
     )
 
 

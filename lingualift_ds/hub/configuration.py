@@ -6,6 +6,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from lingualift_ds.config.schema import AlignmentConfig
+from lingualift_ds.errors import CheckpointError
 
 _PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
@@ -53,6 +54,11 @@ class LinguaLiftConfig(PreTrainedConfig):
         if not isinstance(described, dict):
             return described
         facts = dict(described)
+        if "config" not in facts:
+            raise CheckpointError(
+                "this folder holds an alignment layer, not a whole model; lingualift_ds.hub.load_stage1 puts it "
+                "between base models"
+            )
         config = facts.pop("config")
         self.sources[role] = facts
         return AutoConfig.for_model(**config)
@@ -72,15 +78,20 @@ class LinguaLiftConfig(PreTrainedConfig):
         sources = values.pop("sources", {})
         for role in ("llm", "encoder"):
             part = getattr(self, role)
-            values[role] = None if part is None else {**sources.get(role, {}), "config": part.to_dict()}
+            values[role] = None if part is None else {**sources.get(role, {}), "config": described(part)}
         values["whitespace_rows"] = {str(token): row for token, row in self.whitespace_rows.items()}
-        values.pop("_name_or_path", None)  # a place on the machine of whoever saved it
+        values.pop("_name_or_path", None)
         values["precision"] = {long: short for short, long in _PRECISIONS.items()}.get(_name(self.dtype), "fp32")
         return values
 
     def to_diff_dict(self) -> dict[str, Any]:
         """The same: there is no usual model to differ from."""
         return self.to_dict()
+
+
+def described(config: PreTrainedConfig) -> dict[str, Any]:
+    """A base model's configuration for a config.json, without its place on the machine of whoever saved it."""
+    return {name: value for name, value in config.to_dict().items() if name != "_name_or_path"}
 
 
 @cache
@@ -96,3 +107,6 @@ def _register_model() -> None:
 
 def _name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+AutoConfig.register(LinguaLiftConfig.model_type, LinguaLiftConfig, exist_ok=True)

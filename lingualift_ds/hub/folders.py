@@ -1,6 +1,7 @@
 """From a folder to a model: whole models, checked to the byte where they have a manifest, and Stage I's layer on base
 models."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact
-from lingualift_ds.checkpoint.manifest import NAME, verify
+from lingualift_ds.checkpoint.manifest import NAME, fingerprint, read_manifest, verify
 from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.data.cache import tokenizer_digest
 from lingualift_ds.errors import CheckpointError, ModelError
@@ -21,6 +22,9 @@ from lingualift_ds.model.llms import check_tokenizer, llm_class, load_llm
 from lingualift_ds.model.loading import DTYPES, load_weights, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens
 
+BESIDE = ("README.md", "generation_config.json")
+"""Files of an exported folder that a run's own has not."""
+
 
 def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLiftForCausalLM:
     """A whole model for use, on this process's device: an exported folder, what Stage II left in its run, or any causal
@@ -29,16 +33,18 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLi
     Raises CheckpointError for a folder that holds none or is damaged, ModelError for weights that do not fit.
     """
     folder = find_folder(folder)
+    if (folder / NAME).is_file():
+        verify(folder)
     described = read_described(folder)
     if not is_ours(described):
         return _plain(folder, dtype)
     if not is_whole(described):
         raise CheckpointError(
-            f"{folder}: holds an alignment layer, not a whole model; train stage 2 first, or name the base models"
+            f"{folder}: holds an alignment layer, not a whole model; train stage 2 first (generate and geometry also "
+            "take the layer between its base models)"
         )
-    if (folder / NAME).is_file():
-        verify(folder)
-    options = {"output_loading_info": True, "dtype": dtype or "auto"}
+    # What has another shape is told of by us, not by an error that points to a report.
+    options = {"output_loading_info": True, "dtype": dtype or "auto", "ignore_mismatched_sizes": True}
     model = load_weights(lambda: _from_pretrained(folder, options), str(folder), "--model")
     model.processor = LinguaLiftProcessor.from_pretrained(folder, model.config)
     return model.to(dist.device()).eval()
@@ -75,10 +81,20 @@ def find_folder(folder: Path | str, stage: int = 2) -> Path:
         raise CheckpointError(f"{folder}: no such folder; name an exported model, or a run such as runs/NAME")
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder}: holds no model: neither config.json nor a finished stage; "
-            "an exported model, or a run such as runs/NAME, is needed"
+            f"{folder}: holds no model: neither config.json nor a finished stage; an exported model, or a run such as "
+            "runs/NAME, is needed (export makes one of a checkpoint)"
         )
     return folder
+
+
+def identity(folder: Path | str) -> str:
+    """Tells one model from another, the same for a run and what was exported of it: SHA-256 over the hashes of its
+    files, those left out that are for readers."""
+    folder = find_folder(folder)
+    if not (folder / NAME).is_file():
+        return fingerprint(str(folder), None)
+    files = {name: entry["sha256"] for name, entry in read_manifest(folder)["files"].items() if name not in BESIDE}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def read_described(folder: Path) -> dict:

@@ -122,6 +122,8 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         """Soft rows of all texts, how many each text has, and of each row its text and its place there."""
         if self.encoder is None:
             return None, torch.zeros(count, dtype=torch.long, device=like.device), None
+        if ids is None:
+            raise DataError("encoder_input_ids: needed beside input_ids; model.processor makes both")
         mask = (torch.ones_like(ids) if mask is None else mask).bool()
         # Parts may lie on devices of their own.
         states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state.to(mask.device)[mask]
@@ -152,7 +154,8 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         """Logits [B, L, V] of the positions of `input_ids`, those of the soft prompts left out.
 
         With `inputs_embeds` (see `prompt_embeddings`) or a filled cache it is the LLM's own forward. labels [B, L]:
-        ids to be predicted, IGNORE elsewhere; the loss is their mean cross entropy in nats.
+        ids to be predicted, IGNORE elsewhere; the loss is their mean cross entropy in nats. Hidden states and
+        attentions, where asked for, are of all positions.
         """
         filled = past_key_values is not None and past_key_values.get_seq_length() > 0
         if inputs_embeds is not None or filled:
@@ -174,7 +177,13 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         places = places.to(output.logits.device)
         logits = output.logits.gather(1, places[..., None].expand(-1, -1, output.logits.shape[-1]))
         loss = None if labels is None else _loss(output.logits, labels.to(places), places, mask.to(places))
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=output.past_key_values)
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=output.past_key_values,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
 
     @torch.no_grad()
     def generate(
@@ -230,6 +239,8 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         """Answers to questions, in their order, so many at a time, the long ones together. `instruction`: what the LLM
         is told; None: what it was trained with. `options` go to `generate`."""
         questions = [questions] if isinstance(questions, str) else list(questions)
+        if batch_size < 1:
+            raise DataError(f"batch_size {batch_size}: must be at least 1")
         order = sorted(range(len(questions)), key=lambda index: -len(questions[index]))
         answers: dict[int, Answer] = {}
         for first in range(0, len(order), batch_size):

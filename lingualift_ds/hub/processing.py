@@ -91,6 +91,9 @@ class LinguaLiftProcessor:
             texts = [texts]
         if instructions is None or isinstance(instructions, str):
             instructions = [instructions or without_language(self.instruction)] * len(texts)
+        for name, given in (("instructions", instructions), ("targets", targets)):
+            if given is not None and len(given) != len(texts):
+                raise DataError(f"{name}: {len(given)} for {len(texts)} texts")
         records = [
             Record(str(index), text, instruction, target, "")
             for index, (text, instruction, target) in enumerate(

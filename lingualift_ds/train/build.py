@@ -309,7 +309,7 @@ def model_config(config: Config, sources: Sources) -> dict[str, Any]:
     whole = artefact_config(config, sources)
     for role, source in (("encoder", sources.encoder_config), ("llm", sources.llm_config)):
         if source is not None:
-            whole[role]["config"] = source.to_dict()
+            whole[role]["config"] = {name: v for name, v in source.to_dict().items() if name != "_name_or_path"}
     whole["precision"] = config.model.precision
     whole["architectures"] = ["LinguaLiftForCausalLM"]
     bos = "" if sources.llm_tokenizer.bos_token_id is None else "{bos}"

@@ -5,7 +5,7 @@ process, no GPU.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from lingualift_ds.config.load import load_config
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.codeswitch.curriculum import parse_language
 from lingualift_ds.data.lexicon import find_lexicons
-from lingualift_ds.errors import CheckpointError, ConfigError
+from lingualift_ds.errors import CheckpointError, ConfigError, DataError
 from lingualift_ds.hub.card import CardFacts, model_card
+from lingualift_ds.hub.folders import identity
 from lingualift_ds.hub.modeling import generation_config
 from lingualift_ds.log import get_logger
 from lingualift_ds.model.encoders import encoder_class, load_encoder, renamed
@@ -73,6 +74,7 @@ def export(
     folder, stage = find_stage_folder(run, stage)
     _check_output(output)
     if step is None and folder.complete.is_file():
+        check_results(card.results, identity(folder.artefact))
         logger.info("%s is complete: copying %s", folder.path, folder.artefact)
         described, _ = read_artefact(folder.artefact, hashes=False)  # copying looks at every byte
         manifest = copy_artefact(folder.artefact, output, texts_beside(described, folder, card))
@@ -109,14 +111,29 @@ def find_stage_folder(run: Path, stage: Stage | None) -> tuple[StageFolder, Stag
     raise CheckpointError(f"{run}: nothing to export: no complete stage and no checkpoint in {looked}")
 
 
+def check_results(results: Sequence[Path], model: str) -> None:
+    """Raise DataError for results of another model: a card must not tell its scores."""
+    for path in results:
+        about = path / "evaluation.json"
+        try:
+            found = json.loads(about.read_text(encoding="utf-8"))["model"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise DataError(f"{about}: cannot be read; --results takes folders of `lingualift-ds evaluate`") from None
+        if found != model:
+            raise DataError(f"--results {path}: are another model's; evaluate the one that is exported")
+
+
 def texts_beside(described: dict[str, Any], folder: StageFolder, card: Card) -> dict[str, str]:
     """What an exported folder holds for its readers: the model card, and for a whole model how it generates."""
+    last = next(stage.number for stage in STAGES.values() if stage.folder == folder.path.name)
     configs = {
         stage.number: load_config(StageFolder(folder.path.parent / stage.folder).config)
         for stage in STAGES.values()
-        if StageFolder(folder.path.parent / stage.folder).config.is_file()
+        if stage.number <= last and StageFolder(folder.path.parent / stage.folder).config.is_file()
     }
-    facts = CardFacts(folder.path.parent.name, configs, stage1_languages(configs), card.licence, card.results)
+    trained = {number: STAGES[number].trained(config.stage(number)) for number, config in configs.items()}
+    name = folder.path.parent.name
+    facts = CardFacts(name, configs, trained, stage1_languages(configs), card.licence, card.results)
     texts = {"README.md": model_card(described, facts)}
     if "config" in described["llm"]:
         texts["generation_config.json"] = generation_config(described).to_json_string(use_diff=True)

@@ -27,14 +27,14 @@ def test_jsonl_takes_all_fields_and_defaults(tmp_path):
             "instruction": "Say.",
             "target": "3+4=7",
         },
-        {"text": "Nini?", "answer": "entailment"},
+        {"text": "Nini?", "answer": "12"},
     )
     put(tmp_path / "en.jsonl", {"text": "How many?", "answer": "7", "object": None})
     loaded = load_benchmark("jsonl", tmp_path)
     assert list(loaded) == ["en", "sw"]
     assert loaded["sw"] == [
         Question("q1", "sw", "Ngapi?", "7", "maembe", "Say.", "3+4=7"),
-        Question("1", "sw", "Nini?", "entailment", None, "Solve the following math problem:", None),
+        Question("1", "sw", "Nini?", "12", None, "Solve the following math problem:", None),
     ]
 
 
@@ -117,3 +117,16 @@ def test_real_mgsm_and_msvamp_are_parallel():
     assert all(found == answers["en"] for found in answers.values())
     msvamp = load_benchmark("msvamp", REAL / "msvamp", ["sw", "th"])
     assert [len(questions) for questions in msvamp.values()] == [1000, 1000]
+
+
+def test_own_rows_that_contradict_their_file_or_have_no_number_are_errors(tmp_path):
+    for row, said in (
+        ({"text": "a", "answer": 1, "language": "sw"}, "language 'sw', but the file is that of 'en'"),
+        ({"text": "a", "answer": "three"}, "the answer must be a number, found 'three'"),
+        ({"text": "a", "answer": float("nan")}, "must be a number"),
+    ):
+        (tmp_path / "en.jsonl").write_text(json.dumps(row) + "\n")
+        with pytest.raises(DataError, match=said):
+            load_benchmark("jsonl", tmp_path)
+    (tmp_path / "en.jsonl").write_text(json.dumps({"text": "a", "answer": 1, "language": "eng"}) + "\n")
+    assert load_benchmark("jsonl", tmp_path)["en"][0].answer == "1"

@@ -51,9 +51,9 @@ def test_msvamp_takes_english_from_another_languages_file(tmp_path):
 
 
 def test_jsonl_folder_pairs_by_id_whatever_the_order(tmp_path):
-    rows = {code: [{"id": f"q{n}", "text": f"{code} {n}", "answer": "x"} for n in NUMBERS] for code in ("en", "sw")}
+    rows = {code: [{"id": f"q{n}", "text": f"{code} {n}", "answer": "7"} for n in NUMBERS] for code in ("en", "sw")}
     jsonl(tmp_path / "en.jsonl", rows["en"])
-    jsonl(tmp_path / "sw.jsonl", [*reversed(rows["sw"][1:]), {"id": "other", "text": "nini", "answer": "x"}])
+    jsonl(tmp_path / "sw.jsonl", [*reversed(rows["sw"][1:]), {"id": "other", "text": "nini", "answer": "7"}])
     found = read_parallel(tmp_path)
     assert found.ids == tuple(f"q{n}" for n in NUMBERS if n)
     assert [t.split()[1] for t in found.texts["en"]] == [t.split()[1] for t in found.texts["sw"]]
@@ -135,7 +135,7 @@ def test_folders_of_two_benchmarks_or_without_english_are_refused(tmp_path):
     mgsm(tmp_path, "sw", [(f"Ngapi {n}?", n) for n in NUMBERS])
     with pytest.raises(DataError, match="no sentences of 'en'; it has sw"):
         read_parallel(tmp_path)
-    jsonl(tmp_path / "en.jsonl", [{"text": "x", "answer": "y"}])
+    jsonl(tmp_path / "en.jsonl", [{"text": "x", "answer": "7"}])
     with pytest.raises(DataError, match="files of mgsm and jsonl"):
         read_parallel(tmp_path)
 

@@ -19,6 +19,7 @@ from lm_eval.api.registry import get_model
 
 from lingualift_ds.cli import lm_eval as lm_eval_command
 from lingualift_ds.cli import main as command_line
+from lingualift_ds.errors import ConfigError
 from lingualift_ds.evaluate.answers import is_correct
 from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
 from lingualift_ds.evaluate.harness.requests import Request
@@ -143,6 +144,8 @@ WRONG = {
     "no batch": (["--batch-size", "0"], "--batch-size 0: must be at least 1"),
     "no limit": (["--limit", "0"], "limit 0: at least 1"),
     "an output that cannot be": (["--output", "/proc/nowhere/x"], "cannot be written"),
+    "an output full of something else": (["--output", "{w}/model"], "is not empty and holds no evaluation"),
+    "languages that are none": (["--languages", ","], "--languages: names no language"),
 }
 
 
@@ -160,6 +163,15 @@ def test_what_cannot_be_evaluated_is_one_line_before_any_model_is_loaded(world, 
     assert command_line.main(["evaluate", *argv]) == 2
     said = capsys.readouterr().err.strip()
     assert message in said and said.count("\n") == 0
+
+
+def test_arguments_and_tasks_that_are_none_are_said_in_a_line(world, capsys):
+    with pytest.raises(ConfigError, match="--model_args: foo: no such argument; there are pretrained"):
+        LinguaLiftLM(world / "model", foo=1)
+    with pytest.raises(ConfigError, match="--model_args: pretrained=DIR is needed"):
+        LinguaLiftLM(prompt="plain")
+    assert command_line.main(["lm-eval", "--model", "lingualift", "--metadata", "{data", "--tasks", "x"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: lm-eval: ")
 
 
 def test_without_lm_eval_it_says_what_to_install(world, tmp_path, capsys, monkeypatch):

@@ -367,3 +367,29 @@ def test_no_code_of_a_models_folder_is_run(bases, tmp_path, what, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *said: pytest.fail("asked whether to run it"))
     with pytest.raises(ModelError):
         hub.load_model(tmp_path / "evil")
+
+
+@pytest.mark.parametrize("module", ["hub.vllm", "hub.configuration", "hub.modeling"])
+def test_any_module_can_be_the_first_that_is_imported(module):
+    code = f"import lingualift_ds.{module}; from transformers import AutoConfig; AutoConfig.for_model('lingualift')"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+
+
+def test_what_python_callers_leave_out_is_told(bases, tmp_path):
+    model = build(bases)
+    inputs = model.processor(TEXTS[:2])
+    with pytest.raises(DataError, match="encoder_input_ids: needed"):
+        model.generate(inputs["input_ids"])
+    with pytest.raises(DataError, match="instructions: 1 for 2 texts"):
+        model.processor(TEXTS[:2], instructions=["a"])
+    with pytest.raises(DataError, match="batch_size 0"):
+        model.answer("a", batch_size=0)
+    with torch.no_grad():
+        assert len(model(**inputs, output_hidden_states=True).hidden_states) == 3
+    model.save_pretrained(tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    described["llm"].pop("config")
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    with pytest.raises(CheckpointError, match="hub.load_stage1 puts it"):
+        AutoModelForCausalLM.from_pretrained(tmp_path)

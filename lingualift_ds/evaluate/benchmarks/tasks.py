@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 
 from lingualift_ds.data.jsonl import excerpt
+from lingualift_ds.data.languages import base_code, language_code
 from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.errors import DataError
 from lingualift_ds.evaluate.answers import read_reference
@@ -41,11 +42,14 @@ def xcsqa_text(question: str, choices: Mapping[str, str]) -> str:
 
 def _own(row: Row, language: str, index: int) -> Question:
     record = row.record
+    said = record.get("language")
+    if isinstance(said, str) and base_code(language_code(said) or said) != base_code(language):
+        raise DataError(f"{row.where}: language {excerpt(said)}, but the file is that of {language!r}")
     return Question(
         id=str(record.get("id", index)),
         language=language,
         text=row.text("text"),
-        answer=row.answer("answer"),
+        answer=_number(row, "answer"),
         object=row.optional("object"),
         instruction=row.optional("instruction") or MATH_INSTRUCTION,
         target=row.optional("target"),

@@ -28,9 +28,9 @@ from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import ConfigError, ModelError
 from lingualift_ds.evaluate.harness.answered import Answered
 from lingualift_ds.evaluate.harness.asking import Bridged, Plain, Way, loglikelihoods
-from lingualift_ds.evaluate.harness.folders import is_bridged
 from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.hub import load_model
+from lingualift_ds.hub.folders import find_folder, is_ours, read_described
 from lingualift_ds.log import Progress, get_logger
 
 logger = get_logger("evaluate")
@@ -67,13 +67,14 @@ class LinguaLiftLM(LM):
 
     def __init__(
         self,
-        pretrained: str | Path,
+        pretrained: str | Path | None = None,
         instruction: str | None = None,
         prompt: str | None = None,
         batch_size: int | str = _BATCH_SIZE,
         max_batch_size: int | None = None,
         device: str | None = None,
         max_gen_toks: int = 256,
+        **others: Any,
     ):
         """Arguments as lm-eval's `--model_args` and options give them; `batch_size` auto is 32, and a `device` other
         than cpu this process's GPU, where there is one.
@@ -81,11 +82,14 @@ class LinguaLiftLM(LM):
         Raises ConfigError for an argument that cannot be meant, CheckpointError and ModelError as `load_model`.
         """
         super().__init__()
+        if pretrained is None or others:
+            said = f"{', '.join(others)}: no such argument" if others else "pretrained=DIR is needed"
+            raise ConfigError(f"--model_args: {said}; there are pretrained, instruction, prompt, max_gen_toks")
         self.batch_size = _count("batch_size", _BATCH_SIZE if batch_size == "auto" else batch_size)
         self.max_gen_toks = _count("max_gen_toks", max_gen_toks)
         if prompt not in (None, "lingualift", "plain"):
             raise ConfigError(f"prompt {prompt!r}: must be lingualift or plain")
-        bridged = is_bridged(pretrained)
+        bridged = is_ours(read_described(find_folder(pretrained)))
         if prompt == "lingualift" and not bridged:
             raise ModelError(f"{pretrained}: is no bridged model; it can be asked with prompt=plain only")
         if (place := dist.read_place()).world_size > 1:

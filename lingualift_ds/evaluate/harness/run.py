@@ -30,14 +30,16 @@ from lingualift_ds.errors import DataError
 from lingualift_ds.evaluate.benchmarks import TASKS
 from lingualift_ds.evaluate.harness.answered import Answered
 from lingualift_ds.evaluate.harness.documents import FOLDER, PREFIX, chosen
-from lingualift_ds.evaluate.harness.folders import identity
 from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
 from lingualift_ds.evaluate.harness.scores import chosen_row, generated_row, summarise
+from lingualift_ds.hub.folders import identity
 from lingualift_ds.log import get_logger
 
 logger = get_logger("evaluate")
 
 FORMAT = 1
+METRICS = {"generate": "exact answer", "choice": "right label"}
+"""Kind of task: what is counted."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def _evaluate(plan: Plan, loaded: Mapping[str, Any], lm: LinguaLiftLM) -> dict[s
         "dtype": lm.dtype,
     }
     model = dist.on_main(lambda: identity(plan.model), at_length=True)
-    lm.answered = Answered(plan.output, {"model": model, **settings, "transformers": version("transformers")})
+    # Of a batch's size answers depend by rounding alone; who ran out of memory must be able to lower it and go on.
+    decisive = {name: value for name, value in settings.items() if name != "batch_size"}
+    lm.answered = Answered(plan.output, {"model": model, **decisive, "transformers": version("transformers")})
     # Not simple_evaluate: it also asks the machine about itself, for seconds, and seeds what is not random.
     found = lm_evaluate(lm, loaded, bootstrap_iters=0)
     rows = {task: _rows(PREFIX + task, found["samples"][PREFIX + task], lm) for task in plan.data}
@@ -138,7 +142,7 @@ def _write(
             write_jsonl(plan.output / task / f"{code}.jsonl", of_language)
         kind, before = TASKS[task].kind, tasks.get(task, {}).get("languages", {})
         now = {code: summarise(of_language, levels[task][code]) for code, of_language in languages.items()}
-        tasks[task] = {"kind": kind, "metric": "exact answer", "languages": dict(sorted((before | now).items()))}
+        tasks[task] = {"kind": kind, "metric": METRICS[kind], "languages": dict(sorted((before | now).items()))}
     results = {
         "format": FORMAT,
         "name": plan.name,

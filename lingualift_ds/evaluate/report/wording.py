@@ -27,7 +27,7 @@ TESTS = (
 )
 OUTPUTS = (
     "Cut off: ended by the limit of new tokens. No answer: nothing that could be read as one. Wrong language: in "
-    "another than English."
+    "another than English, of those whose language could be told."
 )
 
 
