@@ -55,7 +55,7 @@ def model_card(described: Mapping[str, Any], facts: CardFacts) -> str:
 
 def _head(described: Mapping[str, Any], facts: CardFacts) -> str:
     bases = [described[role]["name"] for role in ("llm", "encoder") if described.get(role)]
-    hub_names = [name for name in bases if not Path(name).is_absolute() and name.count("/") <= 1]
+    hub_names = [name for name in bases if _on_hub(name)]
     values: dict[str, Any] = {"license": facts.licence or "other"}
     if facts.licence is None:
         values["license_name"] = "not-stated"
@@ -171,6 +171,10 @@ def _read_scores(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read as results ({error})") from None
 
 
+def _on_hub(name: str) -> bool:
+    return not Path(name).is_absolute() and name.count("/") <= 1
+
+
 def _short(name: str) -> str:
     """A hub name as it is; of a folder its own name, for the rest of its path says nothing to others."""
-    return Path(name).name if Path(name).is_absolute() else name
+    return name if _on_hub(name) else Path(name).name

@@ -61,7 +61,7 @@ def load_stage1(folder: Path | str, encoder: str | None = None, llm: str | None 
     if described.get("encoder") is None or "config" in described["llm"]:
         raise CheckpointError(f"{folder}: holds no alignment layer by itself; a stage 1 artefact is needed")
     names = {role: name or described[role]["name"] for role, name in (("encoder", encoder), ("llm", llm))}
-    configs = {role: read_config(name, role) for role, name in names.items()}
+    configs = {role: read_config(name, f"--{role}") for role, name in names.items()}
     for role, config in configs.items():
         if config.hidden_size != described[role]["width"]:
             raise ModelError(
@@ -170,7 +170,7 @@ def _joined(
         name.removeprefix("alignment."): tensor for shard in read_tensors(folder) for name, tensor in shard.items()
     }
     precision = _precision(next(iter(state.values())).dtype)
-    tokenizers = {role: read_tokenizer(name, role) for role, name in names.items()}
+    tokenizers = {role: read_tokenizer(name, f"--{role}") for role, name in names.items()}
     rows = described["whitespace_rows"]
     added = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size) if rows else {}
     if {str(token): row for token, row in added.items()} != rows:
