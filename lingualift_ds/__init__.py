@@ -1,7 +1,7 @@
 """LinguaLIFT on DeepSpeed: reasoning in languages an LLM barely knows, from English training data.
 
 Importing this package pulls in no torch, so that the command line answers at once. Its model is known to transformers'
-Auto classes as soon as both are imported, in whatever order.
+Auto classes and to lm-evaluation-harness as soon as both are imported, in whatever order.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _FROM_HUB = ("LinguaLiftConfig", "LinguaLiftForCausalLM", "LinguaLiftProcessor")
 
-registration.when_transformers_comes()
+registration.register()
 
 
 def __getattr__(name: str) -> Any:

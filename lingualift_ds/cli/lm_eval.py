@@ -3,8 +3,8 @@
 lingualift-ds lm-eval --model lingualift --model_args pretrained=runs/NAME/stage2 --tasks lingualift_mgsm \
     --metadata '{"data": "DIR"}' --batch_size 32
 
-lm-eval after 0.4.13 finds the model by itself; up to 0.4.13 its own command `lm_eval` does where a task is given as a
-file (--tasks .../lingualift_ds/evaluate/harness/tasks/mgsm.yaml), which brings the model with it.
+Plain `lm_eval` finds the model in versions after 0.4.13 by an entry point, and in 0.4.13 where launch/setup.sh made the
+environment.
 """
 
 import argparse

@@ -8,19 +8,21 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
 import pytest
 import tiny
 from evaluated import results_of, save_bridged, write_questions
-from launching import BIN, environment
+from launching import environment
 from lm_eval.api.registry import get_model
 
 from lingualift_ds.cli import lm_eval as lm_eval_command
 from lingualift_ds.cli import main as command_line
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.evaluate.answers import is_correct
+from lingualift_ds.evaluate.harness.documents import FOLDER
 from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
 from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.evaluate.report.results import read_results
@@ -181,13 +183,16 @@ def test_without_lm_eval_it_says_what_to_install(world, tmp_path, capsys, monkey
     assert "pip install 'lingualift_ds[eval]'" in capsys.readouterr().err
 
 
-def test_lm_evals_own_command_line_takes_our_model_and_a_task_file(world, tmp_path):
-    """As lm-eval 0.4.13 is: it knows no models of other packages, but a task's file brings ours."""
-    task = lm_eval_command.__file__.replace("cli/lm_eval.py", "evaluate/harness/tasks/jsonl.yaml")
-    options = ["--model", "lingualift", "--model_args", f"pretrained={world / 'model'}", "--tasks", task]
+def test_lm_evals_own_command_line_takes_our_model_and_our_tasks(world, tmp_path):
+    """Plain `lm_eval`, where the environment was made by launch/setup.sh; elsewhere with our package imported first."""
+    told = list(Path(sysconfig.get_path("purelib")).glob("lingualift_ds_models.pth"))
+    first = "" if told else "import lingualift_ds; "
+    code = f"{first}import sys; from lm_eval.__main__ import cli_evaluate; sys.exit(cli_evaluate())"
+    options = ["--model", "lingualift", "--model_args", f"pretrained={world / 'model'}", "--tasks", "lingualift_jsonl"]
+    options += ["--include_path", str(FOLDER)]
     options += ["--metadata", json.dumps({"data": str(world / "data"), "max_new_tokens": 12}), "--batch_size", "4"]
     done = subprocess.run(
-        [str(BIN / "lm_eval"), *options, "--output_path", str(tmp_path), "--log_samples"],
+        [sys.executable, "-c", code, *options, "--output_path", str(tmp_path), "--log_samples"],
         env=environment() | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

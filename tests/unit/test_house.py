@@ -17,7 +17,7 @@ ALLOWED = {
     "engine": {"dist", "config"},
     "checkpoint": {"dist", "config"},
     "hub": {"dist", "config", "data", "model", "checkpoint"},
-    "registration": {"hub"},
+    "registration": {"hub", "evaluate"},
     "train": {"dist", "config", "data", "model", "engine", "checkpoint", "hub"},
     "evaluate": {"dist", "config", "data", "model", "engine", "checkpoint", "hub"},
     "miniature": {"dist", "config", "data", "model", "engine", "checkpoint"},

@@ -13,7 +13,6 @@ from typing import Any
 
 from datasets import Dataset
 from lm_eval.api.metrics import mean
-from lm_eval.api.registry import model_registry
 from lm_eval.api.task import ConfigurableTask
 
 from lingualift_ds.errors import ConfigError, DataError
@@ -29,9 +28,6 @@ FOLDER = Path(__file__).with_name("tasks")
 
 _METRIC = "exact_answer"
 _LEVELS = {"low": "LR", "medium": "MR", "high": "HR"}
-
-if "lingualift" not in model_registry:  # lm-eval up to 0.4.13 finds no models of other packages by itself
-    model_registry.register("lingualift", target="lingualift_ds.evaluate.harness.lm:LinguaLiftLM")
 
 
 class BenchmarkTask(ConfigurableTask):
