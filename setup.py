@@ -29,6 +29,7 @@ setup(
         "tokenizers>=0.22",
         "safetensors>=0.5",
         "numpy>=1.26",
+        "packaging>=23",
         "pyyaml>=6.0",
         "regex>=2024.5",
         "sentencepiece>=0.2",
