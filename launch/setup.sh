@@ -3,6 +3,7 @@
 # On a GPU machine with its own torch: PYTHON=/path/to/python bash launch/setup.sh (any Python >= 3.11).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mkdir -p runs/slurm # Slurm makes no folder for a job's log
 stamp=.venv/.lingualift-setup
 wanted=$(cat setup.py constraints.txt launch/setup.sh | sha256sum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/lingualift-ds --version >/dev/null 2>&1; then

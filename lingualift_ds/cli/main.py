@@ -20,6 +20,7 @@ from lingualift_ds.cli import (
     quickstart,
     random_models,
     report,
+    slurm,
 )
 from lingualift_ds.cli.errors import run_command
 from lingualift_ds.log import quiet_libraries
@@ -40,6 +41,7 @@ COMMANDS = (
     quickstart,
     random_models,
     report,
+    slurm,
 )
 
 
