@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Tests run on the CPU with one thread unless they say otherwise."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,19 @@ settings.register_profile("suite", derandomize=True, database=None, deadline=Non
 settings.load_profile("suite")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared/data"
+
+
+@pytest.fixture(autouse=True)
+def _no_launcher_left_behind():
+    """What a test in this process stated of its place must not reach the launches of the next one."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture

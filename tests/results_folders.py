@@ -1,12 +1,12 @@
 """Results folders as `lingualift-ds evaluate` writes them, made up: any languages, any shares of right answers."""
 
 import json
-import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lingualift_ds.data.languages import writes_spaces
+from lingualift_ds.evaluate.harness.scores import summarise
 
 LEVELS = {
     "low": "sw bn te yo zu xh am my km lo ne si so ha ig sn mg ps ky tg ku".split(),
@@ -49,7 +49,7 @@ def make_results(
         for code, share in right.items():
             rows = make_rows(task, code, share, n, seed, encoder, outputs)
             write_rows(folder / task / f"{code}.jsonl", rows)
-            languages[code] = summary(rows, levels.get(code))
+            languages[code] = summarise(rows, levels.get(code))
         written[task] = {"kind": "generate", "metric": "exact answer", "languages": languages}
     values = {
         "format": 1,
@@ -102,22 +102,6 @@ def make_rows(
             }
         )
     return rows
-
-
-def summary(rows: Sequence[dict], level: str | None) -> dict:
-    """What results.json says of a language's rows."""
-    n = len(rows)
-    correct = sum(row["correct"] for row in rows) / n
-    return {
-        "level": level,
-        "n": n,
-        "correct": correct,
-        "standard_error": math.sqrt(correct * (1 - correct) / n),
-        "truncated": sum(row["truncated"] for row in rows) / n,
-        "no_answer": sum(row["given"] is None for row in rows) / n,
-        "wrong_language": sum(row["wrong_language"] for row in rows) / n,
-        "right_object": None,
-    }
 
 
 def write_rows(path: Path, rows: Sequence[dict]) -> None:

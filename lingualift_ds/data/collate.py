@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lingualift_ds.config.layout import IGNORE, PromptLayout
-from lingualift_ds.data.tokenize import Sample
+from lingualift_ds.data.tokenize import Sample, pad_id
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class BatchLayout:
     def of(
         cls, llm: PreTrainedTokenizerBase, encoder: PreTrainedTokenizerBase | None, prompt: PromptLayout | None
     ) -> "BatchLayout":
-        """From the tokenizers. An LLM without a padding token is padded with EOS: masked, it is never seen."""
+        """From the tokenizers."""
         return cls(
-            llm_pad=llm.pad_token_id if llm.pad_token_id is not None else llm.eos_token_id,
+            llm_pad=pad_id(llm),
             has_bos=llm.bos_token_id is not None,
             encoder_pad=None if encoder is None else encoder.pad_token_id or 0,
             prompt=prompt,

@@ -117,6 +117,11 @@ class SampleTokenizer:
         return self.llm(texts, add_special_tokens=False)["input_ids"]
 
 
+def pad_id(llm: PreTrainedTokenizerBase) -> int:
+    """What an LLM's text is padded with: EOS where there is no token for it; masked, it is never seen."""
+    return llm.eos_token_id if llm.pad_token_id is None else llm.pad_token_id
+
+
 def _sample(record: Record, encoder: list[int], prompt: list[int], target: list[int], soft_rows: int) -> Sample:
     as_array = lambda ids: np.asarray(ids, dtype=np.int32)  # noqa: E731
     return Sample(record.id, record.language, as_array(encoder), as_array(prompt), as_array(target), soft_rows)

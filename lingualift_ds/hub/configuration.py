@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from lingualift_ds.config.schema import AlignmentConfig
 from lingualift_ds.errors import CheckpointError
@@ -87,6 +87,11 @@ class LinguaLiftConfig(PreTrainedConfig):
     def to_diff_dict(self) -> dict[str, Any]:
         """The same: there is no usual model to differ from."""
         return self.to_dict()
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
+    """The LLM's special tokens, as the configuration has them."""
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def described(config: PreTrainedConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact
@@ -14,7 +14,7 @@ from lingualift_ds.checkpoint.manifest import NAME, fingerprint, read_manifest, 
 from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.data.cache import tokenizer_digest
 from lingualift_ds.errors import CheckpointError, ModelError
-from lingualift_ds.hub.configuration import LinguaLiftConfig
+from lingualift_ds.hub.configuration import LinguaLiftConfig, special_ids
 from lingualift_ds.hub.modeling import LinguaLiftForCausalLM, end_ids
 from lingualift_ds.hub.processing import LinguaLiftProcessor
 from lingualift_ds.model.encoders import load_encoder
@@ -130,7 +130,7 @@ def _plain(folder: Path, dtype: torch.dtype | None) -> LinguaLiftForCausalLM:
     longest = getattr(llm_config, "max_position_embeddings", None) or LinguaLiftConfig().llm_max_tokens
     llm = load_llm(str(folder), precision, llm_config)
     ends = dict.fromkeys([tokenizer.eos_token_id, *end_ids(llm.generation_config)])  # chat models have several
-    special = _special_ids(tokenizer) | ({"eos_token_id": list(ends)} if len(ends) > 1 else {})
+    special = special_ids(tokenizer) | ({"eos_token_id": list(ends)} if len(ends) > 1 else {})
     config = LinguaLiftConfig(llm_config, llm_max_tokens=longest, precision=precision, **special)
     model = assembled(config, llm)
     model.processor = LinguaLiftProcessor(tokenizer, None, config)
@@ -139,10 +139,6 @@ def _plain(folder: Path, dtype: torch.dtype | None) -> LinguaLiftForCausalLM:
 
 def _precision(dtype: torch.dtype) -> str:
     return {kind: name for name, kind in DTYPES.items()}.get(dtype, "fp32")
-
-
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
-    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def assembled(
@@ -176,9 +172,9 @@ def _joined(
     if {str(token): row for token, row in added.items()} != rows:
         raise ModelError(f"{names['encoder']}: its tokenizer is not the one that {folder} was trained with")
     for role, tokenizer in tokenizers.items():
-        if described[role].get("tokenizer") not in (None, tokenizer_digest(tokenizer)):
+        if described[role]["tokenizer"] != tokenizer_digest(tokenizer):
             raise ModelError(f"{names[role]}: its tokenizer is not the one that {folder} was trained with")
-    config = LinguaLiftConfig(**{**described, **configs, "precision": precision}, **_special_ids(tokenizers["llm"]))
+    config = LinguaLiftConfig(**{**described, **configs, "precision": precision}, **special_ids(tokenizers["llm"]))
     model = assembled(
         config,
         load_llm(names["llm"], precision, configs["llm"]),

@@ -169,8 +169,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
                 **others,
             )
         embeds, mask, places = self._prompt(input_ids, attention_mask, encoder_input_ids, encoder_attention_mask)
-        if "position_ids" in inspect.signature(self.llm.forward).parameters:
-            others.setdefault("position_ids", (mask.cumsum(1) - 1).clamp(min=0))
+        others = stated_positions(self.llm, mask) | others
         output = self.llm(
             inputs_embeds=embeds, attention_mask=mask, past_key_values=past_key_values, use_cache=use_cache, **others
         )
@@ -272,6 +271,13 @@ def generation_config(described: Mapping[str, Any]) -> GenerationConfig:
     if config.pad_token_id is None:
         config.pad_token_id = next(iter(end_ids(config)), None)
     return config
+
+
+def stated_positions(llm: PreTrainedModel, mask: Tensor) -> dict[str, Tensor]:
+    """`position_ids` of a padded batch [B, L], counted from each text's first token, for LLMs that take them."""
+    if "position_ids" not in inspect.signature(llm.forward).parameters:
+        return {}
+    return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
 
 
 def end_ids(config: GenerationConfig) -> list[int]:

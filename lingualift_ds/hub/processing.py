@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lingualift_ds.config.layout import IGNORE, prompt_layout
 from lingualift_ds.data.records import Record
-from lingualift_ds.data.tokenize import Sample, SampleTokenizer
+from lingualift_ds.data.tokenize import Sample, SampleTokenizer, pad_id
 from lingualift_ds.errors import DataError, ModelError
 from lingualift_ds.hub.configuration import LinguaLiftConfig
 from lingualift_ds.log import get_logger
@@ -84,13 +84,15 @@ class LinguaLiftProcessor:
         texts: Sequence[str],
         instructions: str | Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
+        counts: Counter | None = None,
     ) -> list[Sample]:
-        """The token ids of each text by itself; a warning says how many were shortened. Raises DataError as
-        `__call__`."""
+        """The token ids of each text by itself. `counts` gets by reason how many were shortened; without it a warning
+        says so. Raises DataError as `__call__`."""
         if isinstance(texts, str):
             texts = [texts]
         if instructions is None or isinstance(instructions, str):
-            instructions = [instructions or without_language(self.instruction)] * len(texts)
+            told = without_language(self.instruction) if instructions is None else instructions
+            instructions = [told] * len(texts)
         for name, given in (("instructions", instructions), ("targets", targets)):
             if given is not None and len(given) != len(texts):
                 raise DataError(f"{name}: {len(given)} for {len(texts)} texts")
@@ -103,29 +105,28 @@ class LinguaLiftProcessor:
         for record in records:
             if not record.text.strip():
                 raise DataError(f"text {int(record.id) + 1} of {len(records)} is blank")
-        counts: Counter = Counter()
-        samples = list(self.tokenizer.tokenized(records, counts, with_target=targets is not None))
+        shortened = Counter() if counts is None else counts
+        samples = list(self.tokenizer.tokenized(records, shortened, with_target=targets is not None))
         if len(samples) < len(records):
             missing = {record.id for record in records} - {sample.id for sample in samples}
             raise DataError(
                 f"text {int(min(missing, key=int)) + 1} of {len(records)}: instruction and target leave no room for "
                 f"it within {self.tokenizer.llm_max_tokens} tokens"
             )
-        for reason, count in counts.items():
+        for reason, count in shortened.items() if counts is None else ():
             logger.warning("%s: %d", reason, count)
         return samples
 
     def batch(self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "left") -> dict[str, Tensor]:
         """Samples as tensors, see `__call__`."""
-        pad = self.llm.pad_token_id if self.llm.pad_token_id is not None else self.llm.eos_token_id
         ids = [np.concatenate([sample.prompt_ids, sample.target_ids]) for sample in samples]
-        made = dict(zip(("input_ids", "attention_mask"), _padded(ids, pad, padding_side)))
+        made = dict(zip(("input_ids", "attention_mask"), padded(ids, pad_id(self.llm), padding_side)))
         if any(len(sample.target_ids) for sample in samples):
             labels = [np.concatenate([np.full(len(s.prompt_ids), IGNORE), s.target_ids]) for s in samples]
-            made["labels"] = _padded(labels, IGNORE, padding_side)[0]
+            made["labels"] = padded(labels, IGNORE, padding_side)[0]
         if self.encoder is not None:
             texts = [sample.encoder_ids for sample in samples]
-            filled = _padded(texts, self.encoder.pad_token_id or 0, "right")
+            filled = padded(texts, self.encoder.pad_token_id or 0, "right")
             made |= dict(zip(("encoder_input_ids", "encoder_attention_mask"), filled))
         return made
 
@@ -135,8 +136,8 @@ def without_language(instruction: str) -> str:
     return " ".join(instruction.replace(LANGUAGE, "").split()) if LANGUAGE in instruction else instruction
 
 
-def _padded(rows: Sequence[np.ndarray], pad: int, side: str) -> tuple[Tensor, Tensor]:
-    """Rows as one tensor, and which of its places are not padding."""
+def padded(rows: Sequence[np.ndarray], pad: int, side: str) -> tuple[Tensor, Tensor]:
+    """Rows as one tensor [rows, longest], and which of its places are not padding; `side`: left or right."""
     width = max(map(len, rows), default=0)
     ids, mask = np.full((len(rows), width), pad, np.int64), np.zeros((len(rows), width), np.int64)
     for index, row in enumerate(rows):

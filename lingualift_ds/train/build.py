@@ -26,6 +26,7 @@ from lingualift_ds.data.prepared import SampleList, Samples
 from lingualift_ds.data.rows import RISES_UNSEEN, Rows, SwitchedRows, stage1_maker
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import CheckpointError, ConfigError
+from lingualift_ds.hub.configuration import described, special_ids
 from lingualift_ds.log import get_logger
 from lingualift_ds.model import llms
 from lingualift_ds.model.alignment import AlignmentLayer
@@ -309,11 +310,9 @@ def model_config(config: Config, sources: Sources) -> dict[str, Any]:
     whole = artefact_config(config, sources)
     for role, source in (("encoder", sources.encoder_config), ("llm", sources.llm_config)):
         if source is not None:
-            whole[role]["config"] = {name: v for name, v in source.to_dict().items() if name != "_name_or_path"}
+            whole[role]["config"] = described(source)
     whole["precision"] = config.model.precision
     whole["architectures"] = ["LinguaLiftForCausalLM"]
     bos = "" if sources.llm_tokenizer.bos_token_id is None else "{bos}"
     whole["prompt_template"] = bos + ("{text}" if sources.encoder_config is None else "{soft_prompt}") + "{instruction}"
-    tokenizer = sources.llm_tokenizer
-    whole |= {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    return whole
+    return whole | special_ids(sources.llm_tokenizer)

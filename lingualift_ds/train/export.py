@@ -5,6 +5,7 @@ process, no GPU.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +89,11 @@ def export(
     )
     logger.info("%s: from the checkpoint of step %d", folder.path, manifest["step"])
     _write(output, config, stage, path, manifest, lambda described: texts_beside(described, folder, card))
+    try:
+        check_results(card.results, identity(output))  # of a checkpoint nothing tells before what it will be
+    except DataError:
+        shutil.rmtree(output)
+        raise
     return Exported(path, manifest["step"], len(verify(output, hashes=False)["files"]))
 
 

@@ -285,6 +285,11 @@ def test_export_of_a_run_that_was_interrupted_answers_and_can_be_started_from(ru
     whole = exported(tmp_path, "run", 2, tmp_path / "whole")
     assert json.loads((whole / "manifest.json").read_text())["step"] == 3
     assert len(hub.load_model(whole).answer(["Ann has 3 apples."], max_new_tokens=3)) == 1
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores/results.json").write_text('{"name": "other", "tasks": {}}')
+    (tmp_path / "scores/evaluation.json").write_text('{"model": "another"}')
+    told = ["--stage", "2", "--output", str(tmp_path / "none"), "--results", str(tmp_path / "scores")]
+    assert main(["export", str(tmp_path / "run"), *told]) == 2 and not (tmp_path / "none").exists()
     layer = exported(tmp_path, "run", 1, tmp_path / "layer", "--step", "3")
     config = load_config(runs / "recipe-zero3.yaml", [f"stage2.start_from={layer}"])
     taken, _ = read_handover(config, STAGES[2], read_sources(config.model))

@@ -13,13 +13,14 @@ import pytest
 import tiny
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from lingualift_ds.checkpoint.artefact import Contents, stream_artefact
 from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.cli import generate
 from lingualift_ds.cli import main as cli
 from lingualift_ds.config.schema import AlignmentConfig
+from lingualift_ds.data.cache import tokenizer_digest
 from lingualift_ds.evaluate import speaking
 from lingualift_ds.evaluate.golden.folder import read_record, write_model
 from lingualift_ds.evaluate.speaking import Decoding, Speaker, looks_like
@@ -177,7 +178,15 @@ def test_stage_1s_layer_restores_english_between_base_models(bases, tmp_path, ca
         "encoder_max_tokens": 60,
         "llm_max_tokens": 200,
         "whitespace_rows": {},
-        **{role: {"name": str(folder), "width": 32, "fingerprint": ""} for role, folder in bases.items()},
+        **{
+            role: {
+                "name": str(folder),
+                "width": 32,
+                "fingerprint": "",
+                "tokenizer": tokenizer_digest(AutoTokenizer.from_pretrained(folder)),
+            }
+            for role, folder in bases.items()
+        },
     }
     contents = Contents("alignment", described, {}, {"step": 1})
     stream_artefact(tmp_path / "a", {n: TensorSpec.of(t) for n, t in own.items()}, own.items(), contents)

@@ -6,10 +6,11 @@ import json
 import sys
 
 import pytest
-from results_folders import make_results, summary, write_rows
+from results_folders import make_results, write_rows
 
 from lingualift_ds.cli import report
 from lingualift_ds.cli.errors import run_command
+from lingualift_ds.evaluate.harness.scores import summarise
 
 BASE = {"sw": 0.2, "te": 0.5, "en": 0.9, "de": 0.8}
 OURS = {"sw": 0.7, "te": 0.48, "en": 0.5, "de": 0.8}
@@ -82,7 +83,7 @@ def test_a_sure_loss_stands_before_a_larger_one_that_may_be_chance(run, tmp_path
         for row in right[:lost] + wrong[:won]:
             row["correct"] = not row["correct"]
         write_rows(ours / f"mgsm/{code}.jsonl", rows)
-        stated["tasks"]["mgsm"]["languages"][code] = summary(rows, "low")
+        stated["tasks"]["mgsm"]["languages"][code] = summarise(rows, "low")
     (ours / "results.json").write_text(json.dumps(stated | {"name": "ours"}))
     code, said, _ = run(folder, ours)
     assert code == 0

@@ -4,9 +4,10 @@ import json
 import shutil
 
 import pytest
-from results_folders import make_results, make_rows, summary, write_rows
+from results_folders import make_results, make_rows, write_rows
 
 from lingualift_ds.errors import DataError
+from lingualift_ds.evaluate.harness.scores import summarise
 from lingualift_ds.evaluate.report.results import check_comparable, name_of, read_results
 
 
@@ -162,4 +163,4 @@ def test_folders_of_other_limits_levels_or_metrics_are_not_compared(tmp_path, fo
 def test_the_made_up_rows_are_those_of_the_contract():
     rows = make_rows("mgsm", "sw", 0.3, 10, seed=1)
     assert sum(row["correct"] for row in rows) == 3
-    assert summary(rows, None)["correct"] == 0.3
+    assert summarise(rows, None)["correct"] == 0.3

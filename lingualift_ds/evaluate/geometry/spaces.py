@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample
-from lingualift_ds.errors import ConfigError, DataError, ModelError
+from lingualift_ds.errors import ConfigError, ModelError
 from lingualift_ds.hub import LinguaLiftForCausalLM
 from lingualift_ds.log import Progress
 from lingualift_ds.model.alignment import AlignmentLayer
@@ -60,7 +59,8 @@ def read_spaces(
     Raises ModelError where a vector is not finite.
     """
     distinct = list(dict.fromkeys(text for sentences in texts.values() for text in sentences))
-    samples, shortened = _samples(model, distinct, instruction)
+    shortened: Counter = Counter()
+    samples = model.processor.samples(distinct, instruction, counts=shortened)
     found: dict[str, list] = defaultdict(lambda: [None] * len(distinct))
     with Progress("geometry", len(samples), "sentences") as progress:
         for chunk in _batches(samples, batch_size):
@@ -75,7 +75,7 @@ def read_spaces(
         if not np.isfinite(values).all():
             raise ModelError(f"{space}: the model's states are not finite; was it trained in fp16?")
         spaces[space] = {code: values[[place[text] for text in sentences]] for code, sentences in texts.items()}
-    return spaces, shortened
+    return spaces, shortened.total()
 
 
 @contextmanager
@@ -92,18 +92,6 @@ def fresh_layer(model: LinguaLiftForCausalLM) -> Iterator[None]:
         yield
     finally:
         model.alignment = trained
-
-
-def _samples(model: LinguaLiftForCausalLM, texts: Sequence[str], instruction: str) -> tuple[list[Sample], int]:
-    records = [Record("", text, instruction, "", "") for text in texts]
-    counts: Counter = Counter()
-    samples = list(model.processor.tokenizer.tokenized(records, counts, with_target=False))
-    if len(samples) < len(texts):
-        raise DataError(
-            f"{len(texts) - len(samples)} of {len(texts)} sentences have no room beside the instruction within "
-            f"{model.processor.tokenizer.llm_max_tokens} tokens"
-        )
-    return samples, sum(counts.values())
 
 
 def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[int]]:

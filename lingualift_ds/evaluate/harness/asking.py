@@ -21,12 +21,12 @@ from transformers import (
 
 from lingualift_ds.config.layout import IGNORE
 from lingualift_ds.data.records import Record
-from lingualift_ds.data.tokenize import Sample
+from lingualift_ds.data.tokenize import Sample, pad_id
 from lingualift_ds.errors import DataError
 from lingualift_ds.evaluate.harness.requests import Request
 from lingualift_ds.hub import LinguaLiftForCausalLM
-from lingualift_ds.hub.modeling import end_ids
-from lingualift_ds.hub.processing import without_language
+from lingualift_ds.hub.modeling import end_ids, stated_positions
+from lingualift_ds.hub.processing import padded, without_language
 
 _NOTHING = np.zeros(0, dtype=np.int32)
 
@@ -172,13 +172,8 @@ class Plain:
         return _last_logits(self.llm, last, input_ids=ids, attention_mask=mask)
 
     def _inputs(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-        width = max(len(sample.prompt_ids) for sample in samples)
-        ids, mask = np.full((len(samples), width), _pad(self.tokenizer), np.int64), np.zeros((len(samples), width))
-        for row, sample in enumerate(samples):
-            ids[row, width - len(sample.prompt_ids) :] = sample.prompt_ids
-            mask[row, width - len(sample.prompt_ids) :] = 1
-        device = self.llm.device
-        return torch.from_numpy(ids).to(device), torch.from_numpy(mask).long().to(device)
+        ids, mask = padded([sample.prompt_ids for sample in samples], pad_id(self.tokenizer), "left")
+        return ids.to(self.llm.device), mask.to(self.llm.device)
 
     def _ids(self, text: str, **options: Any) -> list[int]:
         return self.tokenizer(text, **options)["input_ids"] or ([] if options else [self.first_id])
@@ -231,13 +226,7 @@ def _stopping(until: Sequence[str], tokenizer: PreTrainedTokenizerBase, prompt: 
 
 
 def _last_logits(llm: PreTrainedModel, last: int, **inputs: Tensor) -> Tensor:
-    known = inspect.signature(llm.forward).parameters
-    if "position_ids" in known:
-        inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-    if "logits_to_keep" in known:
+    inputs |= stated_positions(llm, inputs["attention_mask"])
+    if "logits_to_keep" in inspect.signature(llm.forward).parameters:
         inputs["logits_to_keep"] = last
     return llm(**inputs, use_cache=False).logits[:, -last:]
-
-
-def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
-    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
