@@ -34,6 +34,7 @@ setup(
         "regex>=2024.5",
         "sentencepiece>=0.2",
         "ijson>=3.3",
+        "rich>=13.8",
         "simplemma>=1.1",
         "py3langid>=0.3",
     ],
