@@ -296,7 +296,7 @@ def _engine(case: Case, model: Any) -> Any:
     """The toolkit's engine around the model. Needs a process group."""
     from lingualift_ds.config.batch import BatchPlan
     from lingualift_ds.config.ds_json import build_ds_config, with_linear
-    from lingualift_ds.config.schema import ModelConfig, OptimizerConfig, RunConfig, StageConfig
+    from lingualift_ds.config.schema import ModelConfig, OptimizerConfig, StageConfig
     from lingualift_ds.engine.build import build_engine
     from lingualift_ds.model.groups import group_of
 
@@ -306,7 +306,7 @@ def _engine(case: Case, model: Any) -> Any:
         path.write_text(json.dumps({"zero_optimization": case.zero_settings}), encoding="utf-8")
         stage = StageConfig(deepspeed=str(path), optimizer=OptimizerConfig(lr=1e-4))
         plan = BatchPlan(_SAMPLES, None, case.ranks, _SAMPLES * _LENGTH)
-        ds_config = build_ds_config(RunConfig(), settings, stage, plan, Path(folder))
+        ds_config = build_ds_config(settings, stage, plan)
     ds_config = with_linear(ds_config, sharded="llm" not in model.resident)
     engine = build_engine(model, group_of, stage.optimizer, ds_config, 10)
     engine.train(True)

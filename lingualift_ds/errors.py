@@ -48,3 +48,17 @@ class TrainingError(Exception):
     """
 
     exit_code = 3
+
+
+class Interrupted(BaseException):
+    """This process was told to leave (a signal, the time limit, the loss of another rank), and does, in good order.
+
+    Exit code 75, "try again later", unless another is given: what was done is kept, and the same command goes on from
+    there. No Exception: nothing that handles errors is to handle it.
+    """
+
+    exit_code = 75
+
+    def __init__(self, message: str, code: int = exit_code):
+        super().__init__(message)
+        self.exit_code = code

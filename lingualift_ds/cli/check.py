@@ -8,7 +8,6 @@ import json
 import math
 import sys
 from dataclasses import fields, replace
-from pathlib import Path
 
 from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.check import check_config
@@ -54,11 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_config(config, stage.number, arguments.config, files=False)
     settings, model = config.stage(stage.number), config.model
     batch = plan_batch(settings.batch, arguments.world_size)
-    monitor = Path(config.run.output) / stage.folder / "monitor"
     llm_config, unknown = _read_or_why(model.llm, "model.llm")
     try:
         width = llm_config and width_of(llm_config, model.llm)
-        ds_config = build_ds_config(config.run, model, settings, batch, monitor, width)
+        ds_config = build_ds_config(model, settings, batch, width)
     except ConfigError as error:
         raise ConfigError(*error.problems, *([unknown] if unknown else [])) from None
     trained = stage.trained(settings)

@@ -9,9 +9,14 @@ import os
 import sys
 from pathlib import Path
 
-from lingualift_ds.cli.errors import run_command
+from lingualift_ds.cli.errors import leave_when_told, run_command
+from lingualift_ds.cli.peers import Peers
+from lingualift_ds.config.schema import WatchdogConfig
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.log import quiet_libraries, rank
+
+_LIMITS = {"asking": 3600.0}
+"""Seconds that one batch of questions may take."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -56,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # DeepSpeed's launcher adds it
     arguments = parser.parse_args(argv)
     quiet_libraries()
-    return run_command(lambda: run(arguments), arguments.traceback)
+    leave_when_told()
+    return run_command(lambda: run(arguments), arguments.traceback, Peers())
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -95,7 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.model, data, arguments.output, name, languages, arguments.limit, arguments.batch_size,
         arguments.max_new_tokens,
     )  # fmt: skip
-    results = evaluate(plan)
+    place = dist.read_place()
+    with dist.watched(place, dist.meet(place), _LIMITS, WatchdogConfig().silence_seconds):
+        results = evaluate(plan)
     if rank() == 0:
         for task in tasks:
             table = format_table(results["tasks"][task]["languages"])

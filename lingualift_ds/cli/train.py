@@ -3,7 +3,8 @@
 import argparse
 import os
 
-from lingualift_ds.cli.errors import run_command
+from lingualift_ds.cli.errors import finish_undisturbed, leave_when_told, run_command
+from lingualift_ds.cli.peers import Peers
 from lingualift_ds.config.load import load_config
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.log import rank
@@ -26,7 +27,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Parse, check, build, fit. Returns the exit code."""
     arguments = parse(argv)
-    return run_command(lambda: _train(arguments), arguments.traceback)
+    leave_when_told()
+    return run_command(lambda: _train(arguments), arguments.traceback, Peers())
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -42,6 +44,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from lingualift_ds.train.run import run_stage
 
     run_stage(config, stage, arguments.resume, str(path), arguments.profile, arguments.resume_step)
+    finish_undisturbed()
     dist.disconnect()
 
 

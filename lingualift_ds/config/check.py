@@ -1,11 +1,11 @@
 """Checks across keys that need no torch: what the schema's types cannot say. All problems at once."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 from lingualift_ds.config.load import to_dict
-from lingualift_ds.config.schema import GROUPS, CodeSwitchConfig, Config, ModelConfig, StageConfig
+from lingualift_ds.config.monitors import monitor_problems
+from lingualift_ds.config.schema import GROUPS, CodeSwitchConfig, Config, ModelConfig, RunConfig, StageConfig
 from lingualift_ds.errors import ConfigError
 
 
@@ -14,7 +14,7 @@ def check_config(config: Config, stage: int, source: str = "config", files: bool
     missing file of the given stage."""
     settings = config.stage(stage)
     key = f"stage{stage}"
-    problems = [*_model_problems(config), *_number_problems(settings, key)]
+    problems = [*_model_problems(config), *_run_problems(config.run), *_number_problems(settings, key)]
     problems += _file_problems(settings, key) if files else []
     problems += _batch_problems(settings, config.model, key)
     problems += _codeswitch_problems(settings, stage)
@@ -24,18 +24,28 @@ def check_config(config: Config, stage: int, source: str = "config", files: bool
             problems.append(f"{key}.train: empty, nothing would be trained; choose from {', '.join(GROUPS)}")
         if config.model.encoder is None and set(trained) - {"llm"}:
             problems.append(f"{key}.train: {', '.join(trained)}, but model.encoder is null: only llm can be trained")
-    if config.run.seed < 0:
-        problems.append(f"run.seed: {config.run.seed}, must be at least 0")
     if config.model.encoder is None and stage == 1:
         problems.append("model.encoder: null, but stage 1 trains the alignment layer, which needs an encoder")
     for name in settings.optimizer.groups:
         if name not in GROUPS:
             problems.append(f"{key}.optimizer.groups.{name}: no such group; choose from {', '.join(GROUPS)}")
-    for monitor in set(config.run.monitors) & {"tensorboard", "wandb"}:
-        if importlib.util.find_spec(monitor) is None:
-            problems.append(f"run.monitors: {monitor} is not installed here; pip install {monitor}, or use csv")
+    problems += monitor_problems(config.run)
     if problems:
         raise ConfigError(*[f"{source}: {p}" for p in problems])
+
+
+def _run_problems(run: RunConfig) -> list[str]:
+    problems = [
+        f"run.{name}: empty, must be a folder" for name in ("output", "cache") if not getattr(run, name).strip()
+    ]
+    if run.seed < 0:
+        problems.append(f"run.seed: {run.seed}, must be at least 0")
+    if run.world_size is not None and run.world_size < 1:
+        problems.append(f"run.world_size: {run.world_size}, must be at least 1, or null for any number of ranks")
+    for name, seconds in dataclasses.asdict(run.watchdog).items():
+        if not 0 <= seconds < float("inf"):
+            problems.append(f"run.watchdog.{name}: {seconds}, must be at least 0 s; 0 switches it off")
+    return problems
 
 
 def _model_problems(config: Config) -> list[str]:
@@ -52,9 +62,6 @@ def _model_problems(config: Config) -> list[str]:
         problems.append(f"model.activation_checkpointing: {layers}, must be at least 0 layers; or auto, none, all")
     if model.alignment.latents < 1:
         problems.append(f"model.alignment.latents: {model.alignment.latents}, must be at least 1")
-    for name in ("output", "cache"):
-        if not getattr(config.run, name).strip():
-            problems.append(f"run.{name}: empty, must be a folder")
     for name in ("encoder", "llm"):
         value = getattr(model, name)
         if value is not None and not value.strip():

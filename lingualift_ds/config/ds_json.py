@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lingualift_ds.config.batch import BatchPlan
-from lingualift_ds.config.schema import ModelConfig, RunConfig, StageConfig
+from lingualift_ds.config.schema import ModelConfig, StageConfig
 from lingualift_ds.errors import ConfigError
 
 _ROOT = Path(__file__).parents[2]
@@ -20,6 +20,7 @@ _FOREIGN = {
     "tensorboard": "set run.monitors",
     "wandb": "set run.monitors",
     "csv_monitor": "set run.monitors",
+    "comet": "set run.monitors",
     "activation_checkpointing": "set model.activation_checkpointing",
     "checkpoint": "set `checkpoint` of the stage",
 }
@@ -35,11 +36,9 @@ def find_ds_json(name: str) -> Path:
 
 
 def build_ds_config(
-    run: RunConfig,
     model: ModelConfig,
     stage: StageConfig,
     batch: BatchPlan,
-    monitor_folder: Path,
     llm_width: int | None = None,
 ) -> dict[str, Any]:
     """The whole DeepSpeed config of a stage, every value stated; "auto" sizes of buckets follow the LLM's width.
@@ -94,7 +93,6 @@ def build_ds_config(
         problems.append(f"{path}: zero_optimization.stage is {level}, must be 0, 1, 2 or 3")
     if problems:
         raise ConfigError(*problems)
-    filled.update(_monitor_section(run, monitor_folder))
     if model.precision == "bf16" and level == 3:
         # DeepSpeed's default adds up micro-batches in bf16, and the gradient would depend on the accumulation.
         filled.setdefault("data_types", {}).setdefault("grad_accum_dtype", "fp32")
@@ -147,18 +145,6 @@ def _sizes(llm_width: int | None) -> dict[str, int]:
         "zero_optimization.stage3_prefetch_bucket_size": layer,
         "zero_optimization.stage3_param_persistence_threshold": 10 * llm_width,
     }
-
-
-def _monitor_section(run: RunConfig, folder: Path) -> dict[str, Any]:
-    names = {"tensorboard": "tensorboard", "csv": "csv_monitor", "wandb": "wandb"}
-    section: dict[str, Any] = {}
-    for monitor in run.monitors:
-        section[names[monitor]] = {"enabled": True}
-        if monitor == "wandb":
-            section["wandb"]["project"] = "lingualift_ds"
-        else:
-            section[names[monitor]] |= {"output_path": str(folder), "job_name": monitor}
-    return section
 
 
 def _get(values: dict, key: str) -> Any:

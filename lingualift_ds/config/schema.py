@@ -12,6 +12,39 @@ GROUPS = ("encoder", "alignment", "llm")
 
 
 @dataclass(frozen=True)
+class WatchdogConfig:
+    """When a run that stands still is ended, after every rank has printed where it is. 0 switches a limit off."""
+
+    step_seconds: float = 600.0
+    """Longest time without progress between two micro-batches, in seconds."""
+    first_step_seconds: float = 3600.0
+    """The same while models load, in the first step (which may compile) and in a held-out evaluation."""
+    save_seconds: float = 3600.0
+    """The same while a checkpoint or an artefact is written."""
+    silence_seconds: float = 30.0
+    """Longest time that a process may not be heard of: its node or the network is gone, or it was stopped."""
+
+
+@dataclass(frozen=True)
+class MonitoringConfig:
+    """Where the monitors put their curves. API keys are in the environment, never here."""
+
+    project: str = "lingualift_ds"
+    """W&B's and Comet's project."""
+    team: str | None = None
+    """W&B's team (entity), Comet's workspace; null: the key's own."""
+    group: str | None = None
+    """W&B's group, which shows runs side by side."""
+    name: str | None = None
+    """Name of the run; null: the last folder of OUTPUT. The stage is put behind it."""
+    online: bool | None = None
+    """false: W&B and Comet write files, to be uploaded later (`wandb sync`, `comet upload`).
+    null: online, unless WANDB_MODE or COMET_START_ONLINE says otherwise."""
+    folder: str | None = None
+    """Folder of the monitors' files; several runs share one as FOLDER/NAME/stageN. null: OUTPUT/stageN/monitor."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Where the run lives and what makes it reproducible."""
 
@@ -19,8 +52,14 @@ class RunConfig:
     """Run folder: stage 1 writes OUTPUT/stage1, stage 2 reads it and writes OUTPUT/stage2."""
     seed: int = 0
     """Seed of initial weights, data order, dropout and code-switching."""
-    monitors: tuple[Literal["tensorboard", "csv", "wandb"], ...] = ()
-    """DeepSpeed monitors to feed, besides metrics.jsonl; their files go to OUTPUT/stageN/monitor."""
+    monitors: tuple[Literal["tensorboard", "csv", "wandb", "comet"], ...] = ()
+    """DeepSpeed monitors to feed, besides metrics.jsonl. wandb and comet need an API key in the environment."""
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
+    """Settings of those monitors."""
+    world_size: int | None = None
+    """How many ranks the run must have; another number is an error before anything is loaded. null: any."""
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
+    """When a run that stands still is ended."""
     cache: str = "runs/prepared"
     """Where tokenised data are kept, by content, for all runs. All ranks should see the same folder."""
 
@@ -250,6 +289,9 @@ class StageConfig:
     """When training is saved."""
     heldout_every: int = 0
     """Steps between measurements of the held-out loss; 0: at the end only."""
+    nonfinite: Literal["stop", "skip"] = "stop"
+    """A loss or gradient that is not finite. stop: end with exit code 3, naming samples. skip: leave the weights as
+    they are, name the samples, count the step in metrics.jsonl and go on; ten in a row stop the run."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchChe
 from torch import Tensor, nn
 
 from lingualift_ds import dist
+from lingualift_ds.config.monitors import MonitorPlan
+from lingualift_ds.engine.monitors import Monitors
 from lingualift_ds.log import get_logger
 
 logger = get_logger(__name__)
@@ -26,7 +28,7 @@ class Engine:
         self._engine, self.zero = engine, zero
         self._plain_norm: Tensor | None = None
         self._last = True
-        self._monitor_failed = False
+        self.monitors: Monitors | None = None
 
     @property
     def module(self) -> nn.Module:
@@ -62,13 +64,22 @@ class Engine:
         scaled = loss_sum * (self._engine.dp_world_size / max(target_tokens, 1))
         self._engine.backward(scaled, scale_wrt_gas=False)
 
-    def step(self) -> None:
-        """Count a micro-batch; after the last one of the step clip, update the weights, advance the schedule."""
+    def step(self) -> bool:
+        """Count a micro-batch; after the last one of the step clip, update the weights, advance the schedule. Returns
+        whether the weights were updated: where a gradient is not finite, they stay as they are, on all ranks."""
         if self.zero == 0 and self._last:
             # Without ZeRO and in fp32 DeepSpeed 0.19 clips, but forgets the norm. Gradients are reduced by now.
             gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
             self._plain_norm = torch.nn.utils.get_total_norm(gradients) if gradients else None
+            if self._plain_norm is not None and not self._plain_norm.isfinite():
+                self._engine.zero_grad()
+                self._engine.lr_scheduler.step()
+                return False
         self._engine.step()
+        updated = not self._last or self._engine.was_step_applied()
+        if not updated:
+            self._engine.lr_scheduler.step()  # a step without an update is a step: the schedule ends with the last one
+        return updated
 
     def grad_norm(self) -> float:
         """Norm of the last step's gradient over all ranks, before clipping."""
@@ -129,19 +140,20 @@ class Engine:
     def _param_groups(self) -> list[dict[str, Any]]:
         return self._engine.optimizer.param_groups
 
+    def open_monitors(self, plan: MonitorPlan, step: int) -> None:
+        """Open the monitors of a stage on rank 0, to go on after `step`. One that cannot be opened is told of."""
+        if plan.sections and dist.read_place().is_main:
+            self.monitors = Monitors(plan, step)
+
     def monitor(self, values: dict[str, float], step: int) -> None:
-        """Send numbers to the monitors of the DeepSpeed config (TensorBoard, CSV, W&B). Where one fails they are
-        left out: the other ranks are not to wait for this one in vain."""
-        if self._engine.monitor.enabled and dist.read_place().is_main:
-            try:
-                self._engine.monitor.write_events([(f"train/{k}", v, step) for k, v in values.items()])
-            except Exception as error:  # each monitor has errors of its own
-                if not self._monitor_failed:
-                    logger.warning("monitors: cannot be written: %s", error)
-                self._monitor_failed = True
+        """Send numbers of a step to the monitors, by names such as train/loss and heldout/sw. None of them can fail."""
+        if self.monitors is not None:
+            self.monitors.write(values, step)
 
     def close(self) -> None:
-        """Let go of DeepSpeed's hooks and buffers."""
+        """Let go of DeepSpeed's hooks and buffers; monitors send what they hold."""
+        if self.monitors is not None:
+            self.monitors.close()
         self._engine.destroy()
 
 

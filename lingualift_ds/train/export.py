@@ -185,7 +185,8 @@ def _write(
 ) -> None:
     consolidation = Consolidation(path, manifest)
     sources = build.read_sources(config.model)
-    facts = {what: manifest[what] for what in ("stage", "step", "samples", "tokens", "identity")}
+    facts = {what: manifest[what] for what in ("stage", "step", "samples", "tokens")}
+    facts |= {"skipped": manifest.get("skipped", 0), "identity": manifest["identity"]}
     goes_with = contents(config, stage, sources, facts)
     goes_with = replace(goes_with, texts=texts(goes_with.config))
     wanted = {name: spec for name, spec in consolidation.model.items() if hands_over(stage, name)}

@@ -17,12 +17,17 @@ from lingualift_ds.train.stages import Stage
 logger = get_logger(__name__)
 
 RESUME = ("auto", "must", "never")
-_LOCK, _CONFIG_ASIDE = ".lock", "config.yaml.tmp"
+_LOCK, _CONFIG_ASIDE, _LOGS = ".lock", "config.yaml.tmp", "logs"
+_OURS = (_LOCK, _CONFIG_ASIDE, _LOGS)
+"""What a start leaves that did not get as far as to a config."""
 _claims: list[IO] = []
 _MAY_DIFFER = (
     "run.output",
     "run.cache",
     "run.monitors",
+    "run.monitoring",
+    "run.world_size",
+    "run.watchdog",
     "model.activation_checkpointing",
     "model.attention",
     "model.packing",
@@ -31,6 +36,7 @@ _MAY_DIFFER = (
     "{stage}.sharding",
     "{stage}.checkpoint",
     "{stage}.heldout_every",
+    "{stage}.nonfinite",
 )
 """Keys of the stage's config that a resumed run may set anew: they do not change what is learned, rounding aside."""
 _COMPARED_BY_CONTENT = (
@@ -60,6 +66,11 @@ class StageFolder:
     def metrics(self) -> Path:
         """A line per step."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        """A log file per rank."""
+        return self.path / _LOGS
 
     @property
     def checkpoints(self) -> Path:
@@ -101,7 +112,7 @@ def decide(
         resume = "must"
     if path.exists() and not path.is_dir():
         raise CheckpointError(f"{path}: is a file; run.output must be a folder")
-    there = sorted(p.name for p in path.iterdir() if p.name not in (_LOCK, _CONFIG_ASIDE)) if path.is_dir() else []
+    there = sorted(p.name for p in path.iterdir() if p.name not in _OURS) if path.is_dir() else []
     if not there:
         if resume == "must":
             raise CheckpointError(f"--resume must: no checkpoint to resume from; looked in {folder.checkpoints}")

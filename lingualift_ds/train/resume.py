@@ -10,8 +10,8 @@ from lingualift_ds.checkpoint.elastic import folder_for
 from lingualift_ds.checkpoint.manifest import writable
 from lingualift_ds.checkpoint.store import check_identity, check_tensors, find_checkpoint
 from lingualift_ds.log import get_logger
+from lingualift_ds.train.course import Run
 from lingualift_ds.train.folder import StageFolder
-from lingualift_ds.train.loop import Run
 from lingualift_ds.train.state import Progressed, seed_everything, set_random_state
 
 logger = get_logger(__name__)
@@ -44,7 +44,8 @@ def load(run: Run, start: Start) -> None:
     run.engine.load(start.shards, start.path.name)
     run.store.resumed_from = start.path.name
     manifest = start.manifest
-    run.progressed = Progressed(manifest["step"], manifest["samples"], manifest["tokens"])
+    run.progressed = Progressed(manifest["step"], manifest["samples"], manifest["tokens"], manifest.get("skipped", 0))
+    run.unmeasured, run.saved_step = manifest.get("unmeasured"), manifest["step"]
     run.loader.load_state_dict(manifest["position"])
     logger.info("resumed from %s at step %d of %d", start.path, run.progressed.step, run.total_steps)
 

@@ -17,13 +17,14 @@ from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, with_linear, zero_level
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.load import dump_config
+from lingualift_ds.config.monitors import plan_monitors
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.collate import BatchLayout
 from lingualift_ds.data.loader import StepLoader, steps_by_epoch
 from lingualift_ds.data.prepared import Samples
 from lingualift_ds.engine.build import build_engine, connect, loading
 from lingualift_ds.errors import CheckpointError, LaunchError
-from lingualift_ds.log import MetricsWriter, duration, get_logger
+from lingualift_ds.log import MetricsWriter, capture_libraries, duration, get_logger, log_to
 from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.groups import (
     format_sizes,
@@ -37,14 +38,17 @@ from lingualift_ds.model.groups import (
 from lingualift_ds.model.loading import compile_layers
 from lingualift_ds.model.loss import fuse_head
 from lingualift_ds.train import build
+from lingualift_ds.train.course import Run
 from lingualift_ds.train.folder import StageFolder, claim_folder, decide, mark_complete, stage_folder, write_config
 from lingualift_ds.train.handover import contents, hands_over
 from lingualift_ds.train.heldout import Heldout
-from lingualift_ds.train.loop import Run, fit
+from lingualift_ds.train.loop import fit
 from lingualift_ds.train.placement import check_sharding
+from lingualift_ds.train.preempt import Notice, limits
 from lingualift_ds.train.probe import Probe
 from lingualift_ds.train.profile import StepTrace
 from lingualift_ds.train.resume import Start, check_probe, clear_what_lies_ahead, draw_on, find_start, load
+from lingualift_ds.train.saving import tell_of_warnings
 from lingualift_ds.train.settle import settle
 from lingualift_ds.train.stages import Stage
 from lingualift_ds.train.state import seed_everything
@@ -73,9 +77,11 @@ def run_stage(
 ) -> None:
     """Train one stage, from wherever it stands or from a step, to COMPLETE; trace `profile` steps. Every rank calls it.
 
-    Raises the UserErrors of all its parts; those of reading come before any process group or GPU is touched.
+    Raises the UserErrors of all its parts, those of reading before any process group or GPU is touched; and Interrupted
+    where a rank is told to leave.
     """
     started = time.monotonic()
+    capture_libraries()
     check_config(config, stage.number, source)
     folder = stage_folder(config, stage)
     start = decide(folder, config, stage, resume_mode, resume_step)
@@ -83,19 +89,42 @@ def run_stage(
         _check_still_valid(folder, config, stage)
         logger.info("stage %d (%s) is complete already: %s", stage.number, stage.name, folder.artefact)
         return
-    prepared = prepare(config, stage, folder, start)
-    place = dist.read_place()
-    connect(place)
+    place = _as_expected(dist.read_place(), config.run.world_size)
+    with dist.watched(place, dist.meet(place), limits(config.run.watchdog), config.run.watchdog.silence_seconds):
+        prepared = prepare(config, stage, folder, start)
+        dist.HERE.move("loading")
+        connect(place)
+        _claim(config, stage, folder, start, resume_mode, resume_step)
+        logger.info("stage %d (%s) in %s, launched by %s", stage.number, stage.name, folder.path, place.launcher)
+        checkpoint = find_start(folder, resume_step, prepared.identity) if start == "resume" else None
+        dist.on_main(lambda: write_config(folder, config))
+        run = build_run(config, stage, prepared, checkpoint)
+        _go_to_start(run, config, prepared, checkpoint)
+        run.trace = StepTrace(folder.path / "profile", profile) if profile else None
+        fit(run)
+        dist.HERE.move("handing over")
+        _hand_over(run, config, stage, prepared)
+        tell_of_warnings()
+    logger.info("stage %d complete in %s: %s", stage.number, duration(time.monotonic() - started), folder.artefact)
+    run.engine.close()
+
+
+def _claim(
+    config: Config, stage: Stage, folder: StageFolder, start: str, resume_mode: str, resume_step: int | None
+) -> None:
+    """Take the run folder for this run alone. Collective. Raises LaunchError where ranks see different folders, or
+    another run changed it meanwhile."""
     if len(set(dist.gather(start))) > 1:
         raise LaunchError(f"{folder.path}: ranks do not see the same files there; run.output must be a shared folder")
     dist.on_main(lambda: claim_folder(folder))
     if dist.on_main(lambda: decide(folder, config, stage, resume_mode, resume_step)) != start:
         raise LaunchError(f"{folder.path}: another run was at work there until now; start this one again")
+    log_to(folder.logs)
     dist.on_main(lambda: sweep(folder.checkpoints))
-    logger.info("stage %d (%s) in %s, launched by %s", stage.number, stage.name, folder.path, place.launcher)
-    checkpoint = find_start(folder, resume_step, prepared.identity) if start == "resume" else None
-    dist.on_main(lambda: write_config(folder, config))
-    run = build_run(config, stage, prepared, checkpoint)
+
+
+def _go_to_start(run: Run, config: Config, prepared: Prepared, checkpoint: Start | None) -> None:
+    """Bring a run to where it starts, on disk too: its first step, or what the checkpoint holds. Collective."""
     if checkpoint is not None:
         load(run, checkpoint)
     settle_run(run, config, prepared.sources)
@@ -104,11 +133,17 @@ def run_stage(
     dist.on_main(lambda: clear_what_lies_ahead(run))
     if checkpoint is not None:
         draw_on(run, checkpoint, config.run.seed)
-    run.trace = StepTrace(folder.path / "profile", profile) if profile else None
-    fit(run)
-    _hand_over(run, config, stage, prepared)
-    logger.info("stage %d complete in %s: %s", stage.number, duration(time.monotonic() - started), folder.artefact)
-    run.engine.close()
+    run.engine.open_monitors(plan_monitors(config.run, prepared.folder.path), run.progressed.step)
+
+
+def _as_expected(place: dist.Place, world_size: int | None) -> dist.Place:
+    """The place, where the run has as many ranks as its config states, if it does. Raises LaunchError."""
+    if world_size not in (None, place.world_size):
+        raise LaunchError(
+            f"run.world_size: {world_size}, but {place.launcher} started {place.world_size} ranks; "
+            "start as many, or set run.world_size to null"
+        )
+    return place
 
 
 def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Prepared:
@@ -119,8 +154,7 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     maker = build.read_maker(config, stage)
     sources = build.read_sources(config.model)
     build.check_arrangement(config.model, sources)
-    monitor, width = (folder.path / "monitor").absolute(), sources.llm_config.hidden_size
-    ds_config = build_ds_config(config.run, config.model, settings, batch, monitor, width)
+    ds_config = build_ds_config(config.model, settings, batch, sources.llm_config.hidden_size)
     parts = ("llm",) if config.model.encoder is None else ("encoder", "llm")
     check_sharding(stage.folder, settings, parts, stage.trained(settings), zero_level(ds_config))
     handover, handover_id = build.read_handover(config, stage, sources)
@@ -180,6 +214,7 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
         metrics=MetricsWriter(prepared.folder.metrics),
         total_steps=total_steps,
         facts=_facts(config, stage, prepared, model),
+        notice=Notice.of_job(),
         choices={f"{part} weights": str(placement) for part, placement in plan.placements.items()},
     )
 

@@ -15,6 +15,8 @@ class Progressed:
     step: int = 0
     samples: int = 0
     tokens: int = 0
+    skipped: int = 0
+    """Steps whose loss or gradient was not finite, and that changed nothing."""
 
     def state_dict(self) -> dict[str, int]:
         """As plain numbers."""

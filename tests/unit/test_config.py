@@ -118,7 +118,7 @@ def ds_config(tmp_path, ds: dict, precision: str = "bf16"):
     stage = schema.StageConfig(deepspeed=str(path))
     batch = plan_batch(stage.batch, 2)
     model = schema.ModelConfig(llm="x", precision=precision)
-    return build_ds_config(schema.RunConfig(monitors=("csv",)), model, stage, batch, tmp_path)
+    return build_ds_config(model, stage, batch)
 
 
 def test_ds_config_is_filled_from_the_run_config(tmp_path):
@@ -127,7 +127,6 @@ def test_ds_config_is_filled_from_the_run_config(tmp_path):
     total, micro, passes = (filled[k] for k in counts)
     assert total == micro * passes * 2 and passes > 1  # DeepSpeed insists on the product; see ds_json.py
     assert filled["bf16"]["enabled"] and not filled["fp16"]["enabled"]
-    assert filled["csv_monitor"]["output_path"] == str(tmp_path)
     assert "auto" not in json.dumps(filled)
 
 
@@ -163,7 +162,7 @@ def test_shipped_recipes_load_plan_and_fill(path, stage, tmp_path, monkeypatch):
     config = load_config(path)
     settings = config.stage(stage)
     batch = plan_batch(settings.batch, 2)
-    assert build_ds_config(config.run, config.model, settings, batch, tmp_path, 64)["train_batch_size"] > 0
+    assert build_ds_config(config.model, settings, batch, 64)["train_batch_size"] > 0
     try:
         check_config(config, stage)
     except ConfigError as error:  # the data and models of a recipe are the user's: nothing else may be wrong
@@ -174,6 +173,6 @@ def test_shipped_recipes_load_plan_and_fill(path, stage, tmp_path, monkeypatch):
 def test_shipped_ds_configs_fill(path, tmp_path):
     stage = schema.StageConfig(deepspeed=str(path))
     batch = plan_batch(stage.batch, 2)
-    filled = build_ds_config(schema.RunConfig(), schema.ModelConfig(llm="x"), stage, batch, tmp_path, 4096)
+    filled = build_ds_config(schema.ModelConfig(llm="x"), stage, batch, 4096)
     assert "auto" not in json.dumps(filled) and filled["zero_optimization"]["reduce_bucket_size"] == 12 * 4096**2
     assert f"zero{filled['zero_optimization']['stage']}" in path.stem

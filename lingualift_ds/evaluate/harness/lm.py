@@ -182,6 +182,7 @@ class LinguaLiftLM(LM):
                     side_by_side = batches[first : first + ranks]
                     for batch in side_by_side[rank : rank + 1]:
                         made = self._run(run, [jobs[n] for n in batch])
+                        dist.HERE.move()
                         if self.answered:
                             self.answered.add((jobs[n].key, answer) for n, answer in zip(batch, made))
                         done.update(zip(batch, made))

@@ -33,7 +33,7 @@ from lingualift_ds.evaluate.harness.documents import FOLDER, PREFIX, chosen
 from lingualift_ds.evaluate.harness.lm import LinguaLiftLM
 from lingualift_ds.evaluate.harness.scores import chosen_row, generated_row, summarise
 from lingualift_ds.hub.folders import identity
-from lingualift_ds.log import get_logger
+from lingualift_ds.log import capture_libraries, get_logger, log_to
 
 logger = get_logger("evaluate")
 
@@ -80,6 +80,7 @@ def evaluate(plan: Plan) -> dict[str, Any]:
     Raises ConfigError, DataError, CheckpointError, ModelError.
     """
     _silence()
+    dist.HERE.move("asking")
     manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=plan.metadata)
     loaded = manager.load([PREFIX + task for task in plan.data])
     lm = LinguaLiftLM(plan.model, batch_size=plan.batch_size, max_gen_toks=plan.max_new_tokens)
@@ -104,6 +105,8 @@ def _evaluate(plan: Plan, loaded: Mapping[str, Any], lm: LinguaLiftLM) -> dict[s
     # Of a batch's size answers depend by rounding alone; who ran out of memory must be able to lower it and go on.
     decisive = {name: value for name, value in settings.items() if name != "batch_size"}
     lm.answered = Answered(plan.output, {"model": model, **decisive, "transformers": version("transformers")})
+    if dist.read_place().world_size > 1:
+        log_to(plan.output / "logs")
     # Not simple_evaluate: it also asks the machine about itself, for seconds, and seeds what is not random.
     found = lm_evaluate(lm, loaded, bootstrap_iters=0)
     rows = {task: _rows(PREFIX + task, found["samples"][PREFIX + task], lm) for task in plan.data}
@@ -169,3 +172,5 @@ def read_tasks(path: Path) -> dict[str, Any]:
 def _silence() -> None:
     """Keep to ourselves what lm-eval says of tasks, contexts and defaults."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    if dist.read_place().world_size > 1:
+        capture_libraries()
