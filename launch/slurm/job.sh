@@ -4,7 +4,7 @@
 # A stage is done where its COMPLETE is there. A job that ends without it goes back into the queue (training resumes
 # from its newest checkpoint), at most `requeues` times, but not
 #   - after exit code 2 (a user's error) or 3 (training found something wrong): the same would come again;
-#   - after SIGTERM: the job was cancelled, or preempted, and then Slurm itself requeues it.
+#   - after SIGTERM, but the time limit's: the job was cancelled, or preempted, and then Slurm itself requeues it.
 # Slurm sends SIGUSR1 three minutes before the time limit: it is forwarded to training, and the job requeued.
 # shellcheck source=launch/slurm/site.env
 . launch/slurm/site.env
@@ -19,11 +19,12 @@ fail() { # fail CODE MESSAGE
   exit "$1"
 }
 
-forward() { # forward SIGNAL to the step
+forward() { # forward SIGNAL: remembers it, and has srun hand it to the tasks
   told=$1
   interrupted=yes
-  echo "SIG$1: forwarded to srun" >&2
-  [ -z "$running" ] || kill -s "$1" "$running" 2>/dev/null || :
+  echo "SIG$1: forwarded to the tasks" >&2
+  # As SIGUSR1, whichever came: at a SIGTERM of its own srun kills its tasks (22.05), which could then not save.
+  [ -z "$running" ] || kill -s USR1 "$running" 2>/dev/null || :
 }
 trap 'forward USR1' USR1
 trap 'forward TERM' TERM
@@ -40,6 +41,16 @@ unset SLURM_CPUS_PER_GPU # srun would read it, and refuse it beside --cpus-per-t
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 export MASTER_ADDR=${hosts%%$'\n'*}
 export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+# One task of an array is named so: the job id of its last task means the whole array to scontrol.
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID}
+
+ask() { # ask FORMAT: prints what squeue says of this job, times in Unix seconds; nothing where it does not answer
+  SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$job" --format="$1" 2>/dev/null || :
+}
+
+ends=$(ask %e) # training saves in time; Slurm 22.05 does not say so by itself
+case $ends in "" | *[!0-9]*) ;; *) export SLURM_JOB_END_TIME=$ends ;; esac
 
 step() { # step SCRIPT ARGUMENT...: one task per GPU; leaves its exit code in `code`
   code=0
@@ -82,11 +93,17 @@ again() { # again MARKER: the step ended without it; requeues the job or fails, 
   case $code in
     2 | 3) fail "$code" "exit code $code: not requeued, the same would come again" ;;
   esac
+  # Asked, too: where tasks elsewhere end first, this script goes on before its own SIGTERM comes.
+  case $(ask "%T %r") in
+    *TimeLimit*) told=USR1 ;; # training did not leave in time
+    COMPLETING* | CANCELLED* | PREEMPTED*) told=TERM ;;
+  esac
   [ "$told" != TERM ] || fail 143 "SIGTERM, and no $1: Slurm decides whether the job comes back"
   [ "$code" -ne 0 ] || [ "$told" = USR1 ] || fail 1 "exit code 0, but no $1"
   [ "$code" -ne 0 ] || code=1
   [ "$restarts" -lt "$requeues" ] || fail "$code" "exit code $code and no $1 after $restarts restarts: not requeued"
   echo "exit code $code and no $1: requeued, restart $((restarts + 1)) of $requeues" >&2
-  scontrol requeue "$SLURM_JOB_ID" || fail "$code" "scontrol requeue $SLURM_JOB_ID failed"
+  trap '' USR1 TERM # Slurm ends what it requeues, this script too
+  scontrol requeue "$job" || fail "$code" "scontrol requeue $job failed"
   exit "$code"
 }

@@ -26,6 +26,7 @@ STUBS = {
         [ "$1" != env ] || shift
         [ "$2" != -m ] || exec "$@"
         echo "MASTER $MASTER_ADDR:$MASTER_PORT CPUS_PER_GPU ${SLURM_CPUS_PER_GPU:-unset}" >> calls
+        echo "ENDS ${SLURM_JOB_END_TIME:-unset}" >> calls
         stage=none; [ "$3" != --stage ] || stage=$4
         done_() { mkdir -p "runs/x/stage$stage"; touch "runs/x/stage$stage/COMPLETE"; }
         eval "$TRAIN"
@@ -34,6 +35,7 @@ STUBS = {
         echo "scontrol $*" >> calls
         [ "$1" = show ] && printf '%s\\n' ${HOSTS:-gpu07 gpu08} || exit "${SCONTROL:-0}"
     """,
+    "squeue": 'case $* in *%e*) echo "${ENDS:-N/A}" ;; *) echo "${STATE:-RUNNING None}" ;; esac',
     "sbatch": 'echo "sbatch $*" >> calls; echo Submitted batch job 4711; exit "${SBATCH_CODE:-0}"',
 }
 REQUEUED = "scontrol requeue 4711"
@@ -145,8 +147,9 @@ def test_a_failed_requeue_is_told(cluster):
     ("number", "expected", "requeued"), [(signal.SIGUSR1, 9, True), (signal.SIGTERM, 143, False)], ids=["USR1", "TERM"]
 )
 def test_a_signal_reaches_training_which_may_still_save(cluster, number, expected, requeued):
-    """The time limit (USR1) requeues; scancel (TERM) must not bring back what a user ended."""
-    train = "trap 'sleep 0.5; touch saved; exit 9' USR1 TERM; touch started; while :; do sleep 0.05; done"
+    """The time limit (USR1) requeues; scancel (TERM) must not bring back what a user ended. A real srun kills its tasks
+    at SIGTERM."""
+    train = "trap 'sleep 0.5; touch saved; exit 9' USR1; touch started; while :; do sleep 0.05; done"
     with (cluster / "said").open("w") as said:
         job = subprocess.Popen(
             ["bash", "launch/slurm/stage1.sbatch", "r.yaml"],
@@ -164,6 +167,36 @@ def test_a_signal_reaches_training_which_may_still_save(cluster, number, expecte
             os.killpg(job.pid, signal.SIGKILL)  # the stand-in too, where the signal did not reach it
     assert (cluster / "saved").exists()
     assert (REQUEUED in (cluster / "calls").read_text()) == requeued
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "requeued"),
+    [("RUNNING None", 75, True), ("COMPLETING TimeLimit", 75, True), ("COMPLETING None", 143, False), ("", 75, True)],
+    ids=["running", "time limit", "cancelled", "squeue is silent"],
+)
+def test_a_job_that_slurm_has_ended_is_requeued_for_its_time_limit_alone(cluster, state, expected, requeued):
+    """Tasks on other nodes may end first; then this script goes on before its own SIGTERM comes."""
+    silent = {} if state else {"PATH": os.environ["PATH"].replace(str(cluster / "bin"), str(cluster / "few"))}
+    if silent:
+        shutil.copytree(cluster / "bin", cluster / "few")
+        write(cluster / "few/squeue", "#!/bin/sh\nexit 1\n")
+    code, said, calls = batch(cluster, "stage1", "r.yaml", TRAIN="exit 75", STATE=state, **silent)
+    assert (code, REQUEUED in calls) == (expected, requeued), said
+
+
+def test_tasks_know_when_the_job_ends(cluster):
+    _, _, calls = batch(cluster, "stage1", "r.yaml", ENDS="1795279609")
+    assert "ENDS 1795279609\n" in calls
+    _, _, calls = batch(cluster, "stage1", "r.yaml")
+    assert "ENDS unset\n" in calls
+
+
+def test_a_task_of_an_array_requeues_itself_alone(cluster):
+    """The number of an array's last task is that of the whole array."""
+    (cluster / "arms.txt").write_text("one\ntwo\n")
+    array = {"SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "1"}
+    code, said, calls = batch(cluster, "array", "r.yaml", "arms.txt", TRAIN="exit 75", **array)
+    assert code == 75 and f"{REQUEUED}_1\n" in calls, said
 
 
 def test_stage2_refuses_without_stage1_unless_told_where_to_start(cluster):
