@@ -8,6 +8,7 @@ Signals come here first, for the same reason: a Python handler runs only when th
 """
 
 import contextlib
+import faulthandler
 import itertools
 import os
 import selectors
@@ -27,7 +28,7 @@ from lingualift_ds.dist.place import Place
 from lingualift_ds.dist.position import HERE, count_collectives, stacks
 from lingualift_ds.dist.rollcall import LOST, RollCall, Verdict, name_ranks
 from lingualift_ds.errors import Interrupted, LaunchError
-from lingualift_ds.log import get_logger
+from lingualift_ds.log import get_logger, tell
 
 logger = get_logger(__name__)
 
@@ -225,6 +226,8 @@ class Pulse:
         if verdict is None or self.verdict is not None:
             return
         self.verdict = verdict
+        if not self._closing:
+            _end_at_the_latest()
         if tell:
             self._others.send({"verdict": verdict.state_dict()})
         if verdict.stacks:
@@ -247,10 +250,8 @@ class Pulse:
         os._exit(self.verdict.code)
 
     def _say(self, text: str) -> None:
-        prefix = f"[rank {self.place.rank}] " if self.place.world_size > 1 else ""
         with contextlib.suppress(OSError, ValueError):  # with the terminal or launcher, who reads it may be gone
-            sys.stderr.write("".join(f"{prefix}{line}\n" for line in text.splitlines()))
-            sys.stderr.flush()
+            tell(text)
 
     # ---- signals
 
@@ -285,6 +286,13 @@ class Pulse:
             raise Interrupted("", self.verdict.code)
 
 
+def _end_at_the_latest() -> None:
+    """Whatever holds Python up by then (its lock, kept by C code; a lock of the log's), the process ends, and says
+    where it was: this needs no thread of Python's."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # no stderr to say it on
+        faulthandler.dump_traceback_later(2 * _CLEAN_SECONDS, exit=True, file=sys.__stderr__)
+
+
 _current: Pulse | None = None
 
 
@@ -294,15 +302,15 @@ def watched(place: Place, store: Store | None, limits: Mapping[str, float], sile
     who handles the error says `farewell`, or `stop_pulse`. Raises LaunchError where rank 0 cannot be reached."""
     global _current
     stop_pulse()
-    _current = Pulse(place, store, limits, silence)
+    mine = _current = Pulse(place, store, limits, silence)
     HERE.move("preparing", 0)
-    _current.start()
+    mine.start()
     try:
-        _current.wait_for_all()
+        mine.wait_for_all()
         yield
-    except BaseException:
+    except BaseException:  # also where this generator is closed late, after stop_pulse: a signal came in its __exit__
         HERE.move("ending")
-        _current.main_ends = True
+        mine.main_ends = True
         raise
     stop_pulse()
 
