@@ -15,7 +15,6 @@ from lingualift_ds.errors import Interrupted, LaunchError, TrainingError, UserEr
 from lingualift_ds.log import rank, tell
 
 _WAIT_SECONDS = 6.0
-_SAME_KEYSTROKE_SECONDS = 1.0
 _PREEMPTIONS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
 _taken: list[signal.Signals] = []
 """Those of them that `leave_when_told` took."""
@@ -88,14 +87,11 @@ def finish_undisturbed() -> None:
 
 def leave_when_told() -> None:
     """Until training takes the signals itself, a process that is told to leave does so at once: nothing has begun."""
-    told_at: list[float] = []
 
-    def leave(number: int, frame: object) -> None:
-        told_at.append(time.monotonic())
-        if len(told_at) == 1:
-            raise Interrupted(f"told to leave: {signal.Signals(number).name}; nothing had begun")
-        if number == signal.SIGINT and told_at[-1] - told_at[0] > _SAME_KEYSTROKE_SECONDS:
-            os._exit(130)
+    def leave(number: int, frame: object) -> NoReturn:
+        # Not by an error: raised while a library of C++ is imported, it would abort the process.
+        _say(f"told to leave: {signal.Signals(number).name}; nothing had begun")
+        os._exit(Interrupted.exit_code)
 
     _taken[:] = [n for n in _PREEMPTIONS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]  # nohup
     for number in _taken:

@@ -19,6 +19,10 @@ from lingualift_ds.errors import ConfigError
 
 def connect(place: dist.Place) -> None:
     """Join the process group and let DeepSpeed use the same one."""
+    # An all-reduce for inference on CPUs, which nothing here calls. It is compiled at the first start, and while it
+    # waits for its peers no thread of Python runs, not even the one that ends this process when they are gone
+    # (0.19.8, comm/torch.py).
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     dist.connect(place)
     deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
