@@ -12,6 +12,7 @@ prepare_site
 
 told=""    # the signal that was sent to this job
 running="" # the process id of srun
+stuck=""   # whether training ended without a new checkpoint
 code=0     # the exit code of the last step
 
 fail() { # fail CODE MESSAGE
@@ -80,11 +81,13 @@ train() { # train STAGE RECIPE [key=value ...]: returns where the stage is compl
   local stage=$1 recipe=$2 folder
   folder=$(stage_folder "$@")
   shift 2
+  newest=$(cat "$folder/checkpoints/latest" 2>/dev/null || :)
   step launch/train.py --stage "$stage" --config "$recipe" "$@"
   if [ "$code" -ne 2 ] && [ "$code" -ne 3 ] && [ -f "$folder/COMPLETE" ]; then
     echo "stage $stage: $folder/COMPLETE"
     return 0
   fi
+  [ "$newest" != "$(cat "$folder/checkpoints/latest" 2>/dev/null || :)" ] || stuck=yes
   again "$folder/COMPLETE"
 }
 
@@ -100,6 +103,10 @@ again() { # again MARKER: the step ended without it; requeues the job or fails, 
   esac
   [ "$told" != TERM ] || fail 143 "SIGTERM, and no $1: Slurm decides whether the job comes back"
   [ "$code" -ne 0 ] || [ "$told" = USR1 ] || fail 1 "exit code 0, but no $1"
+  # A traceback may be a bad node's, once or twice; then the same would come again.
+  if [ "$code" -eq 1 ] && [ -z "$told" ] && [ "$stuck" ] && [ "$restarts" -ge 2 ]; then
+    fail 1 "exit code 1 and no new checkpoint, after $restarts restarts: not requeued"
+  fi
   [ "$code" -ne 0 ] || code=1
   [ "$restarts" -lt "$requeues" ] || fail "$code" "exit code $code and no $1 after $restarts restarts: not requeued"
   echo "exit code $code and no $1: requeued, restart $((restarts + 1)) of $requeues" >&2

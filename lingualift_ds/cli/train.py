@@ -58,7 +58,12 @@ def _miniature() -> str:
 def _choose_threads() -> None:
     """Share the cores among the local processes, unless the user said otherwise: without a GPU, ranks that each
     take all cores slow each other down."""
-    if "OMP_NUM_THREADS" not in os.environ:
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    bound = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if "SLURM_STEP_ID" in os.environ and bound.isdecimal():
+        os.environ["OMP_NUM_THREADS"] = bound  # what srun gave this task is its own share already
+    else:
         # torchrun, DeepSpeed, srun
         told = (os.environ.get(key) for key in ("LOCAL_WORLD_SIZE", "LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"))
         local = int(next((n for n in told if n and n.isdigit()), 1))

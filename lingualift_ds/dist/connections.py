@@ -1,8 +1,10 @@
 """Connections of all ranks to rank 0, beside the collectives: lines of JSON, from processes of this run alone."""
 
 import contextlib
+import errno
 import json
 import os
+import resource
 import secrets
 import selectors
 import socket
@@ -42,7 +44,8 @@ class Connections:
         self._peers: dict[socket.socket, int | None] = {}
         self._lines: dict[socket.socket, bytes] = {}
         self.listener: socket.socket | None = None
-        self._token = ""
+        self._token, self._key = "", ""
+        self._store: Store | None = None
 
     def ranks(self) -> set[int]:
         """Who is connected."""
@@ -53,7 +56,9 @@ class Connections:
         both = socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if both else socket.AF_INET
         self.listener = socket.create_server(("", 0), family=family, dualstack_ipv6=both, backlog=1024)
-        self._token = secrets.token_hex(16)
+        self._token, self._store, self._key = secrets.token_hex(16), store, key
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file, and so is the store's
         store.set(key, json.dumps([self.listener.getsockname()[1], self._token]))
         self._selector.register(self.listener, selectors.EVENT_READ, self._accept)
 
@@ -99,8 +104,20 @@ class Connections:
         self._selector.register(peer, selectors.EVENT_READ, lambda: self._read(peer))
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # who called is gone again
+        try:
             self._add(self.listener.accept()[0], None)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # else who called is gone again
+                self._full()
+
+    def _full(self) -> None:
+        """No more files may be opened, and so no more ranks heard: all are told, instead of being waited for."""
+        self._selector.unregister(self.listener)
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._store.set(
+            f"{self._key}/cannot",
+            f"launch: rank 0 may open {most} files, which {len(self.ranks())} ranks use up; raise it: ulimit -n 65536",
+        )
 
     def _read(self, peer: socket.socket) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as td
+from torch.distributed import distributed_c10d
 
 from lingualift_ds.dist.place import Place, check_gpus, launched_place
 from lingualift_ds.dist.position import HERE
@@ -22,6 +23,8 @@ from lingualift_ds.errors import Interrupted, LaunchError
 _MEETING = timedelta(minutes=10)
 """How long processes may be late at the start."""
 _TIMEOUT = timedelta(minutes=30)
+_WATCHED_TIMEOUT = timedelta(days=7)
+"""Of a collective where there is a pulse: it ends what hangs, sooner, and says who is late."""
 _HEARTBEAT = 10.0
 _meetings = itertools.count()
 """Of this process: a store may outlive a meeting, and remembers it."""
@@ -69,6 +72,7 @@ def connect(place: Place) -> None:
     if store is not None:
         with HERE.during("preparing"):  # as the slowest rank still does; where there is a pulse, it tells who is lost
             _wait_for_all(place, store, "prepared", None if pulse() else _TIMEOUT)
+            _check_same_backend(place, store)
     gpus = torch.cuda.is_available()
     if gpus and torch.cuda.device_count() == 1:
         os.environ["LOCAL_RANK"] = "0"  # srun --gpus-per-task=1 shows each task its own GPU only
@@ -77,12 +81,28 @@ def connect(place: Place) -> None:
         torch.cuda.set_device(place.local_rank)
     # One process meets no one: a store of its own, where a port could be another's by the time it is bound.
     store = td.HashStore() if store is None else td.PrefixStore("group", store)
+    timeout = _WATCHED_TIMEOUT if pulse() else _TIMEOUT
+    # What DeepSpeed's own group takes, which it makes without a word of time (0.19.8, utils/groups.py).
+    distributed_c10d.default_pg_timeout = distributed_c10d.default_pg_nccl_timeout = timeout
     try:
-        td.init_process_group(
-            "nccl" if gpus else "gloo", timeout=_TIMEOUT, store=store, rank=place.rank, world_size=place.world_size
-        )
+        td.init_process_group(_backend(), timeout=timeout, store=store, rank=place.rank, world_size=place.world_size)
     except (ValueError, RuntimeError) as error:
         raise _no_peers(place, error) from error
+
+
+def _backend() -> str:
+    return "nccl" if torch.cuda.is_available() else "gloo"
+
+
+def _check_same_backend(place: Place, store: td.Store) -> None:
+    """Raise LaunchError, on all ranks, where a GPU is seen by some ranks only."""
+    backends = [store.get(f"prepared/{rank}").decode() for rank in range(place.world_size)]
+    without = [rank for rank, backend in enumerate(backends) if backend == "gloo"]
+    if 0 < len(without) < place.world_size:
+        raise LaunchError(
+            f"launch: {name_ranks(without)} of {place.world_size} see no GPU (torch.cuda.is_available() is False "
+            "there), the others do; run lingualift-ds doctor on that node, or leave it out"
+        )
 
 
 def _in_thread(wait: Callable[[], Any]) -> Any:
@@ -104,7 +124,7 @@ def _wait_for_all(place: Place, store: td.Store, where: str, limit: timedelta | 
     time, and Interrupted where rank 0, or the launcher, is lost meanwhile."""
     until, pause = time.monotonic() + limit.total_seconds() if limit else None, 0.01
     try:
-        store.set(f"{where}/{place.rank}", "")
+        store.set(f"{where}/{place.rank}", _backend())
         here = store.add(where, 1)
         while here < place.world_size:
             if until and time.monotonic() > until:
@@ -233,6 +253,7 @@ def on_main(make: Callable[[], Any], at_length: bool = False) -> Any:
     while at_length:
         if read_place().is_main:
             worker.join(_HEARTBEAT)
+        HERE.move()
         if from_main(bool(box)):
             break
     value, error = from_main(box[0] if box else None)

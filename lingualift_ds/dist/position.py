@@ -73,7 +73,7 @@ def _counted(name: str, function: Callable) -> Callable:
     @functools.wraps(function)
     def counted(*arguments: Any, **named: Any) -> Any:
         HERE.collectives += 1
-        sizes = [str(tuple(a.shape)) for a in arguments[:2] if hasattr(a, "shape")]
+        sizes = [str(tuple(a.shape)) for a in [*arguments, *named.values()][:2] if hasattr(a, "shape")]
         HERE.last_collective = " ".join([name, *sizes])
         return function(*arguments, **named)
 

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -118,7 +118,8 @@ class Pulse:
             return
         if self.told is None:
             self.told = why
-            logger.warning("told to leave: %s%s", why, "" if HERE.unsaved else "; saving first")
+            saving = "" if HERE.unsaved else "; saving first"
+            _aside(lambda: logger.warning("told to leave: %s%s", why, saving))
         if HERE.unsaved and not self._closing:
             self._judge(Verdict(Interrupted.exit_code, f"left before there was anything to save: {why}"), tell=True)
 
@@ -226,17 +227,16 @@ class Pulse:
         if verdict is None or self.verdict is not None:
             return
         self.verdict = verdict
-        if not self._closing:
-            _end_at_the_latest()
         if tell:
             self._others.send({"verdict": verdict.state_dict()})
+        if not self._closing:
+            _end_at_the_latest()
+            threading.Thread(target=self._end, name="end", daemon=True).start()
         if verdict.stacks:
             self._say(f"stacks of rank {self.place.rank}, at: {HERE}\n{stacks()}")
         if verdict.why and self.place.speaks_for_node and not self._speaks_itself:
             self._say(verdict.why if verdict.code == Interrupted.exit_code else f"error: {verdict.why}")
         self._judged.set()
-        if not self._closing:
-            threading.Thread(target=self._end, name="end", daemon=True).start()
 
     def _end(self) -> NoReturn:
         if HERE.unsaved:  # the main thread can be woken, and cleans up
@@ -250,8 +250,7 @@ class Pulse:
         os._exit(self.verdict.code)
 
     def _say(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # with the terminal or launcher, who reads it may be gone
-            tell(text)
+        _aside(lambda: tell(text))
 
     # ---- signals
 
@@ -284,6 +283,18 @@ class Pulse:
         """In the main thread, which may be anywhere: it leaves only where it was judged and has nothing to save."""
         if self.verdict is not None and HERE.unsaved and not self.main_ends:
             raise Interrupted("", self.verdict.code)
+
+
+def _aside(say: Callable[[], None]) -> None:
+    """Say something, but do not wait for it for long: a file system that hangs must not hold the pulse."""
+
+    def work() -> None:
+        with contextlib.suppress(OSError, ValueError):  # with the terminal or launcher, who reads it may be gone
+            say()
+
+    saying = threading.Thread(target=work, name="say", daemon=True)
+    saying.start()
+    saying.join(_LAST_WORDS_SECONDS)
 
 
 def _end_at_the_latest() -> None:

@@ -83,7 +83,9 @@ class Engine:
 
     def grad_norm(self) -> float:
         """Norm of the last step's gradient over all ranks, before clipping."""
-        norm = self._engine.get_global_grad_norm()
+        # Of a step that was skipped without ZeRO, DeepSpeed knows nothing: it would give the one before.
+        skipped = self._plain_norm is not None and not self._plain_norm.isfinite()
+        norm = None if skipped else self._engine.get_global_grad_norm()
         return float(self._plain_norm if norm is None else norm)
 
     def lr(self) -> float:

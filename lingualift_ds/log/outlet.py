@@ -165,8 +165,8 @@ outlet = Outlet()
 
 def tell(text: str) -> None:
     """Lines as they are: on stderr, with its number from another rank than 0, and in this rank's file."""
-    outlet.record(text)
     outlet.say(text, rank())
+    outlet.record(text)
 
 
 def untold_warnings() -> int:

@@ -42,7 +42,7 @@ def fit(run: Run) -> None:
 def _steps(run: Run, frozen: FrozenWeights) -> None:
     audit, work = GradientAudit(run.engine.module), step_work(run.engine.module)
     dist.HERE.move("first step", run.progressed.step + 1)
-    if run.unmeasured is not None:
+    if run.unmeasured is not None and run.heldout:
         _measure_after_all(run)
     with Progress(run.label, run.total_steps, done=run.progressed.step) as progress:
         while run.progressed.step < run.total_steps:
@@ -102,7 +102,7 @@ def take_step(run: Run, audit: GradientAudit | None, work: StepWork | None) -> d
         run.engine.backward(loss, step.target_tokens, last)
         loss_sum = loss_sum + loss.detach().double()
         if last:
-            mean = agree(run, float(loss_sum), step)  # the only wait for the device, once a step
+            mean = agree(run, float(loss_sum), step, started)  # the only wait for the device, once a step
         updated = run.engine.step()
         dist.HERE.move()
     norm = run.engine.grad_norm()
@@ -174,13 +174,13 @@ def _samples(step: Step, mine: bool = True) -> str:
     return ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
 
 
-def agree(run: Run, loss_sum: float, step: Step) -> float | None:
+def agree(run: Run, loss_sum: float, step: Step, started: float) -> float | None:
     """The mean loss of the step over all ranks, None where it is not finite; learns on the way whether all have written
-    the checkpoint that was begun, whether one was told to leave, and how long steps take. Raises TrainingError, on all
-    ranks, naming samples."""
+    the checkpoint that was begun, whether one was told to leave, and how long the step took since it `started`. Raises
+    TrainingError, on all ranks, naming samples."""
     finite = math.isfinite(loss_sum)
     mine = [loss_sum if finite else 0.0, not finite, run.store.ready]
-    mine += [run.notice.told(), run.notice.step, untold_warnings()]
+    mine += [run.notice.told(), time.monotonic() - started, untold_warnings()]
     total, bad_ranks, written, told, seconds, untold = dist.total(mine)
     ranks = dist.read_place().world_size
     run.written, run.told, run.step_seconds = written == ranks, told > 0, seconds / ranks

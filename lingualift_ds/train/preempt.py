@@ -25,7 +25,8 @@ class Notice:
         self.ends = ends
         self.step = 0.0
         """Seconds that the last step took on this rank."""
-        self._save = _FIRST_SAVE_SECONDS
+        self.save = _FIRST_SAVE_SECONDS
+        """Seconds that a checkpoint takes, as the last one did."""
 
     @classmethod
     def of_job(cls, environment: Mapping[str, str] | None = None) -> "Notice":
@@ -35,7 +36,7 @@ class Notice:
 
     def saved(self, seconds: float) -> None:
         """A checkpoint took so long, from its begin until it was in place."""
-        self._save = max(seconds, 1.0)
+        self.save = max(seconds, 1.0)
 
     def stepped(self, seconds: float) -> None:
         """A step took so long."""
@@ -44,7 +45,7 @@ class Notice:
     @property
     def needed(self) -> float:
         """Seconds that leaving takes: the step that is under way, a checkpoint, and a margin."""
-        return self.step + 1.5 * self._save + _MARGIN_SECONDS
+        return self.step + 1.5 * self.save + _MARGIN_SECONDS
 
     def told(self) -> bool:
         """Whether this rank should leave. The ranks must agree before one does."""

@@ -45,6 +45,7 @@ def load(run: Run, start: Start) -> None:
     run.store.resumed_from = start.path.name
     manifest = start.manifest
     run.progressed = Progressed(manifest["step"], manifest["samples"], manifest["tokens"], manifest.get("skipped", 0))
+    run.notice.saved(manifest.get("save_seconds", run.notice.save))
     run.unmeasured, run.saved_step = manifest.get("unmeasured"), manifest["step"]
     run.loader.load_state_dict(manifest["position"])
     logger.info("resumed from %s at step %d of %d", start.path, run.progressed.step, run.total_steps)

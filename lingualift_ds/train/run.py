@@ -23,7 +23,7 @@ from lingualift_ds.data.collate import BatchLayout
 from lingualift_ds.data.loader import StepLoader, steps_by_epoch
 from lingualift_ds.data.prepared import Samples
 from lingualift_ds.engine.build import build_engine, connect, loading
-from lingualift_ds.errors import CheckpointError, LaunchError
+from lingualift_ds.errors import CheckpointError, LaunchError, TrainingError
 from lingualift_ds.log import MetricsWriter, capture_libraries, duration, get_logger, log_to
 from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.groups import (
@@ -101,7 +101,11 @@ def run_stage(
         run = build_run(config, stage, prepared, checkpoint)
         _go_to_start(run, config, prepared, checkpoint)
         run.trace = StepTrace(folder.path / "profile", profile) if profile else None
-        fit(run)
+        try:
+            fit(run)
+        except TrainingError:  # on all ranks: the monitors send what they hold, before anyone ends
+            run.engine.close()
+            raise
         dist.HERE.move("handing over")
         _hand_over(run, config, stage, prepared)
         tell_of_warnings()
@@ -183,7 +187,8 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
         sources.encoder_config and prompt_layout(config.model.alignment),
     )
     samples, batch, order, seed = prepared.samples, prepared.batch, settings.data.order, config.run.seed
-    by_epoch = steps_by_epoch(samples, batch, seed, order, settings.epochs, settings.steps)
+    with dist.HERE.during("preparing"):  # makes the samples of all epochs, one rank while the others wait
+        by_epoch = steps_by_epoch(samples, batch, seed, order, settings.epochs, settings.steps)
     loader = StepLoader(samples, batch, place.rank, seed, layout, order, len(by_epoch))
     total_steps = settings.steps or sum(by_epoch)
     logger.info("%s samples, %s, %s steps, ZeRO-%s", f"{len(samples):,}", batch, total_steps, zero)

@@ -37,6 +37,7 @@ def _save(run: Run) -> None:
         "tokens": progressed.tokens,
         "skipped": progressed.skipped,
         "unmeasured": run.unmeasured,
+        "save_seconds": run.notice.save,
         "position": run.loader.state_dict(),
         "probe": {"loss": run.probe.loss(run.engine)},
     }

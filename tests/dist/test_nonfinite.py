@@ -7,6 +7,8 @@ import tiny
 from launching import ROOT, launch, read_metrics
 
 KINDS = {
+    "bf16-0": (0, "bf16"),
+    "fp32-1": (1, "fp32"),
     "fp32-0": (0, "fp32"),
     "fp32-2": (2, "fp32"),
     "fp32-3": (3, "fp32"),

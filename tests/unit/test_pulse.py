@@ -1,9 +1,12 @@
 """Processes that watch each other: deaths, silence, hangs, signals and errors of one reach all, and strangers reach
 none. Each test is a world of its own, of processes that do nothing but `watched`."""
 
+import contextlib
 import ctypes
 import json
 import os
+import resource
+import selectors
 import signal
 import socket
 import sys
@@ -11,9 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed import HashStore
 from worlds import LONG, World, reach
 
 from lingualift_ds import dist
+from lingualift_ds.dist.connections import Connections
 from lingualift_ds.dist.pulse import Pulse
 from lingualift_ds.errors import DataError, Interrupted
 
@@ -346,3 +351,33 @@ def test_mistake_of_ours_shows_one_traceback(tmp_path, work):
         assert world.codes(12) == [1, 1, 1]
     assert world.said().count("Traceback (most recent call last)") == 1, world.said()
     assert "a mistake of ours" in world.said(0)
+
+
+def test_a_rank_0_that_may_open_no_more_files_says_so_and_does_not_spin(monkeypatch):
+    """Its limit is raised as far as it goes; where that is not enough, the ranks are told instead of waited for."""
+    store, selector = HashStore(), selectors.DefaultSelector()
+    others = Connections(selector, lambda *_: None, lambda _: None, lambda _: None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    callers, taken = [], []
+    try:
+        others.listen(store, "here")
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+        port, _ = json.loads(store.get("here"))
+        callers.append(socket.create_connection(("127.0.0.1", port)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        assert [key.data() for key, _ in selector.select(5)] == [None]
+        while taken:
+            os.close(taken.pop())
+        assert store.check(["here/cannot"]) and b"rank 0 may open 256 files" in store.get("here/cannot")
+        assert selector.select(0) == []  # who calls is still there, and does not wake it again
+    finally:
+        for number in taken:
+            os.close(number)
+        for caller in callers:
+            caller.close()
+        others.close()
+        selector.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
