@@ -97,7 +97,7 @@ TABLE = {
         ["model.llm_max_tokens=999", "stage1.batch.micro_tokens=999"],
         "999, but this LLM has 256 positions",
     ),
-    "monitor not installed": (NOTHING, ["run.monitors=[wandb]"], "monitors: wandb: not installed here; pip install wandb"),
+    "monitor not installed": (NOTHING, ["run.monitors=[wandb]"], "wandb: not installed here; pip install wandb"),
     "row with a number as instruction": (
         lambda w: append(w, {"text": "a", "target": "b", "instruction": 7}),
         [],
