@@ -87,10 +87,10 @@ def test_rank_that_hangs_in_a_step_is_named(recipe, tmp_path):
     assert "Late: rank 1, at: training, step 3, collective" in said
     assert said.count("no progress for") == 1
     for rank in (0, 1):
-        assert f"[rank {rank}] stacks of rank {rank}, at: training, step 3, collective" in said
+        assert f"stacks of rank {rank}, at: training, step 3, collective" in said
     stack = "\n".join(line for line in said.splitlines() if line.startswith("[rank 1]"))
     assert "in hang_here" in stack and "in take_step" in stack
-    stack = "\n".join(line for line in said.splitlines() if line.startswith("[rank 0]"))
+    stack = "\n".join(line for line in said.splitlines() if not line.startswith("[rank 1]"))
     assert "in hang_here" not in stack and "in take_step" in stack
     assert "Traceback" not in said
 
@@ -113,7 +113,7 @@ def test_what_takes_long_is_no_hang(recipe, tmp_path):
         {"at": "evaluate", "rank": 0} | long,
         {"at": "save"} | long,
     ]
-    with Training(tmp_path, recipe, happening, "stage1.heldout_every=5") as training:
+    with Training(tmp_path, recipe, happening, "stage1.heldout_every=5", "stage1.checkpoint.every=0") as training:
         code, _ = training.end()
         assert code == 0, training.text()
     assert "no progress" not in training.text() and (training.output / "stage1/COMPLETE").is_file()
