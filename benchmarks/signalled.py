@@ -57,7 +57,7 @@ class Watch:
         sys.addaudithook(self._see)
         from lingualift_ds.cli import train
 
-        take_signals, command = train.leave_when_told, train._train
+        take_signals, command = train.leave_at_once_when_told, train._train
 
         def begin() -> None:
             take_signals()
@@ -67,7 +67,7 @@ class Watch:
             self._watch_training()
             command(arguments)
 
-        train.leave_when_told, train._train = begin, run
+        train.leave_at_once_when_told, train._train = begin, run
 
     def _watch_training(self) -> None:
         """Loads torch and all of the toolkit, as the command would do next."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lingualift_ds import dist
-from lingualift_ds.cli.errors import end_process, leave_when_told, run_command
+from lingualift_ds.cli.errors import end_process, leave_at_once_when_told, run_command
 from lingualift_ds.cli.peers import Peers
 
 LONG = 60.0
@@ -82,7 +82,7 @@ def _peer(rank: int, ranks: int, port: int, folder: Path, work: Callable, settin
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if settings.get("unreachable") == rank:
         socket.create_connection = _refuse
-    leave_when_told()
+    leave_at_once_when_told()
 
     def run() -> None:
         reach("starting", rank, folder)

@@ -66,8 +66,7 @@ def _run_tool(path: Path, output: Path) -> None:
     """In a process of its own: it prints, forks workers, and holds whole shards."""
     size = sum(p.stat().st_size for p in path.iterdir() if p.is_file())
     workers = 1 if size < _SERIAL_BYTES else min(8, os.cpu_count() or 1)
-    launched = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    environment = {k: v for k, v in os.environ.items() if k not in launched} | {"DS_ACCELERATOR": "cpu"}
+    environment = dist.unlaunched() | {"DS_ACCELERATOR": "cpu"}
     command = [sys.executable, "-m", _TOOL, "--input_folder", str(path), "--output_folder", str(output)]
     # The patterns of parameters that a model-parallel client would have to state: there are none.
     command += ["--inject_missing_state", "--num_extract_workers", str(workers)]

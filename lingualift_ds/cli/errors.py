@@ -17,7 +17,7 @@ from lingualift_ds.log import rank, tell
 _WAIT_SECONDS = 6.0
 _PREEMPTIONS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
 _taken: list[signal.Signals] = []
-"""Those of them that `leave_when_told` took."""
+"""Those of them that `leave_at_once_when_told` took."""
 
 
 class Alone:
@@ -85,7 +85,7 @@ def finish_undisturbed() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def leave_when_told() -> None:
+def leave_at_once_when_told() -> None:
     """Until training takes the signals itself, a process that is told to leave does so at once: nothing has begun."""
 
     def leave(number: int, frame: object) -> NoReturn:

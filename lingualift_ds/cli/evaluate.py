@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from lingualift_ds.cli.errors import leave_when_told, run_command
+from lingualift_ds.cli.errors import leave_at_once_when_told, run_command
 from lingualift_ds.cli.peers import Peers
 from lingualift_ds.config.schema import WatchdogConfig
 from lingualift_ds.errors import ConfigError, DataError
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # DeepSpeed's launcher adds it
     arguments = parser.parse_args(argv)
     quiet_libraries()
-    leave_when_told()
+    leave_at_once_when_told()
     return run_command(lambda: run(arguments), arguments.traceback, Peers())
 
 

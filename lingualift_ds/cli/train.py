@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from lingualift_ds.cli.errors import finish_undisturbed, leave_when_told, run_command
+from lingualift_ds.cli.errors import finish_undisturbed, leave_at_once_when_told, run_command
 from lingualift_ds.cli.peers import Peers
 from lingualift_ds.config.load import load_config
 from lingualift_ds.errors import ConfigError
@@ -27,7 +27,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Parse, check, build, fit. Returns the exit code."""
     arguments = parse(argv)
-    leave_when_told()
+    leave_at_once_when_told()
     return run_command(lambda: _train(arguments), arguments.traceback, Peers())
 
 
@@ -60,11 +60,12 @@ def _choose_threads() -> None:
     take all cores slow each other down."""
     if "OMP_NUM_THREADS" in os.environ:
         return
-    bound = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if "SLURM_STEP_ID" in os.environ and bound.isdecimal():
-        os.environ["OMP_NUM_THREADS"] = bound  # what srun gave this task is its own share already
-    else:
-        # torchrun, DeepSpeed, srun
-        told = (os.environ.get(key) for key in ("LOCAL_WORLD_SIZE", "LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"))
-        local = int(next((n for n in told if n and n.isdigit()), 1))
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // local))
+    # torchrun and DeepSpeed, which srun may have started once a node; srun alone, bound or not.
+    told = (os.environ.get(key, "") for key in ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"))
+    local = next((int(n) for n in told if n.isdecimal()), None)
+    bound, tasks = (os.environ.get(f"SLURM_{key}", "") for key in ("CPUS_PER_TASK", "NTASKS_PER_NODE"))
+    if local is None and "SLURM_STEP_ID" in os.environ and bound.isdecimal():
+        os.environ["OMP_NUM_THREADS"] = bound  # this task's own share already
+        return
+    local = local or (int(tasks) if tasks.isdecimal() else 1)
+    os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // local))

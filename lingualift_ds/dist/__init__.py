@@ -23,12 +23,12 @@ from lingualift_ds.dist.group import (
     total,
     total_tensor,
 )
-from lingualift_ds.dist.place import Place, launched_place
+from lingualift_ds.dist.place import Place, launched_place, unlaunched
 from lingualift_ds.dist.position import HERE
 from lingualift_ds.dist.pulse import pulse, stop_pulse, watched
 
 __all__ = [
     "HERE", "Place", "any_rank", "barrier", "connect", "device", "disconnect", "from_main", "gather", "gpu_memory",
-    "launched_place", "meet", "on_main", "pulse", "read_place", "stop_pulse", "total", "total_tensor",
+    "launched_place", "meet", "on_main", "pulse", "read_place", "stop_pulse", "total", "total_tensor", "unlaunched",
     "watched",
 ]  # fmt: skip

@@ -16,12 +16,10 @@ from torch.distributed import distributed_c10d
 
 from lingualift_ds.dist.place import Place, check_gpus, launched_place
 from lingualift_ds.dist.position import HERE
-from lingualift_ds.dist.pulse import pulse
+from lingualift_ds.dist.pulse import MEETING, pulse
 from lingualift_ds.dist.rollcall import LOST, name_ranks
 from lingualift_ds.errors import Interrupted, LaunchError
 
-_MEETING = timedelta(minutes=10)
-"""How long processes may be late at the start."""
 _TIMEOUT = timedelta(minutes=30)
 _WATCHED_TIMEOUT = timedelta(days=7)
 """Of a collective where there is a pulse: it ends what hangs, sooner, and says who is late."""
@@ -57,7 +55,7 @@ def meet(place: Place) -> td.Store | None:
     if place.world_size == 1:
         return None
     try:
-        store, *_ = _in_thread(lambda: next(td.rendezvous("env://", place.rank, place.world_size, timeout=_MEETING)))
+        store, *_ = _in_thread(lambda: next(td.rendezvous("env://", place.rank, place.world_size, timeout=MEETING)))
     except (ValueError, RuntimeError) as error:
         raise _no_peers(place, error) from error
     _store = td.PrefixStore(f"meeting-{next(_meetings)}", store)
@@ -71,8 +69,7 @@ def connect(place: Place) -> None:
     store = meet(place)
     if store is not None:
         with HERE.during("preparing"):  # as the slowest rank still does; where there is a pulse, it tells who is lost
-            _wait_for_all(place, store, "prepared", None if pulse() else _TIMEOUT)
-            _check_same_backend(place, store)
+            _wait_until_all_are_prepared(place, store, None if pulse() else _TIMEOUT)
     gpus = torch.cuda.is_available()
     if gpus and torch.cuda.device_count() == 1:
         os.environ["LOCAL_RANK"] = "0"  # srun --gpus-per-task=1 shows each task its own GPU only
@@ -94,17 +91,6 @@ def _backend() -> str:
     return "nccl" if torch.cuda.is_available() else "gloo"
 
 
-def _check_same_backend(place: Place, store: td.Store) -> None:
-    """Raise LaunchError, on all ranks, where a GPU is seen by some ranks only."""
-    backends = [store.get(f"prepared/{rank}").decode() for rank in range(place.world_size)]
-    without = [rank for rank, backend in enumerate(backends) if backend == "gloo"]
-    if 0 < len(without) < place.world_size:
-        raise LaunchError(
-            f"launch: {name_ranks(without)} of {place.world_size} see no GPU (torch.cuda.is_available() is False "
-            "there), the others do; run lingualift-ds doctor on that node, or leave it out"
-        )
-
-
 def _in_thread(wait: Callable[[], Any]) -> Any:
     """What `wait` returns or raises. It waits in C++, where no signal is seen: the main thread stays free to see it."""
     outcome: Future[Any] = Future()
@@ -119,22 +105,30 @@ def _in_thread(wait: Callable[[], Any]) -> Any:
     return outcome.result()
 
 
-def _wait_for_all(place: Place, store: td.Store, where: str, limit: timedelta | None) -> None:
+def _wait_until_all_are_prepared(place: Place, store: td.Store, limit: timedelta | None) -> None:
     """Wait until every rank has come here, free to see signals meanwhile. Raises LaunchError where not all come in
-    time, and Interrupted where rank 0, or the launcher, is lost meanwhile."""
+    time, or a GPU is seen by some ranks only, and Interrupted where rank 0, or the launcher, is lost meanwhile."""
     until, pause = time.monotonic() + limit.total_seconds() if limit else None, 0.01
     try:
-        store.set(f"{where}/{place.rank}", _backend())
-        here = store.add(where, 1)
+        store.set(f"prepared/{place.rank}", _backend())
+        store.add("prepared/nccl", int(_backend() == "nccl"))
+        here = store.add("prepared", 1)
         while here < place.world_size:
             if until and time.monotonic() > until:
-                late = [rank for rank in range(place.world_size) if not store.check([f"{where}/{rank}"])]
+                late = [rank for rank in range(place.world_size) if not store.check([f"prepared/{rank}"])]
                 raise LaunchError(
                     f"launch: {name_ranks(late)} of {place.world_size} did not come within {limit}; the others did"
                 )
             time.sleep(pause)
             pause = min(1.5 * pause, 1.0)
-            here = store.add(where, 0)
+            here = store.add("prepared", 0)
+        with_gpu = store.add("prepared/nccl", 0)
+        if 0 < with_gpu < place.world_size:
+            without = [rank for rank in range(place.world_size) if store.get(f"prepared/{rank}") == b"gloo"]
+            raise LaunchError(
+                f"launch: {name_ranks(without)} of {place.world_size} see no GPU (torch.cuda.is_available() is False "
+                "there), the others do; run lingualift-ds doctor on that node, or leave it out"
+            )
     except RuntimeError as error:
         lost = " ".join(str(error).split())[:200]
         raise Interrupted(f"rank 0, or the launcher, was lost while the ranks met: {lost}", LOST) from error

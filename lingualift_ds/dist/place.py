@@ -1,6 +1,7 @@
 """Where this process stands among its peers, told by the environment of whichever launcher."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,11 @@ _INNERMOST_FIRST = {
     "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 }
 """Of launchers that start each other: srun starts torchrun or mpirun's daemons, once a node."""
+_LAUNCHED = re.compile(
+    "RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|LOCAL_SIZE|GROUP_RANK|GROUP_WORLD_SIZE|ROLE_.*|CROSS_(RANK|SIZE)"
+    "|MASTER_.*|TORCHELASTIC_.*|SLURM_.*|OMPI_.*|PMIX?_.*"
+)
+"""Variables by which launchers speak to their processes."""
 _LOCAL_SIZES = {"deepspeed or torchrun": ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"), "mpirun": ("OMPI_COMM_WORLD_LOCAL_SIZE",)}
 
 
@@ -49,6 +55,12 @@ def launched_place(environment: Mapping[str, str] | None = None) -> Place:
     for other in outer:
         _check_nested(inner, other, env)
     return inner
+
+
+def unlaunched(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a process that is no rank of this launch, whoever started this one."""
+    env = os.environ if environment is None else environment
+    return {name: value for name, value in env.items() if not _LAUNCHED.fullmatch(name)}
 
 
 def check_gpus(place: Place, visible: int, environment: Mapping[str, str] | None = None) -> None:

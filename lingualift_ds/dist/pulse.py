@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -32,7 +33,7 @@ from lingualift_ds.log import get_logger, tell
 
 logger = get_logger(__name__)
 
-_MEETING_SECONDS = 600.0
+MEETING = timedelta(minutes=10)
 """How long processes may be late at the start."""
 _BEAT_SECONDS = 1.0
 _CLEAN_SECONDS = 5.0
@@ -98,7 +99,7 @@ class Pulse:
     def wait_for_all(self) -> None:
         """Wait until rank 0 has heard of every rank: from now on all learn what becomes of one. Raises LaunchError
         where one does not come or cannot."""
-        until = time.monotonic() + _MEETING_SECONDS
+        until = time.monotonic() + MEETING.total_seconds()
         while not self._all_here.wait(_BEAT_SECONDS):
             if not self.place.is_main:
                 continue
@@ -108,8 +109,8 @@ class Pulse:
             if time.monotonic() > until:
                 late = sorted(set(range(1, self.place.world_size)) - self._others.ranks())
                 raise LaunchError(
-                    f"launch: {name_ranks(late)} of {self.place.world_size} did not come within "
-                    f"{_MEETING_SECONDS / 60:.0f} minutes"
+                    f"launch: {name_ranks(late)} of {self.place.world_size} did not come within {MEETING}; "
+                    "the others did"
                 )
 
     def tell(self, why: str) -> None:

@@ -23,6 +23,7 @@ from lingualift_ds.checkpoint.manifest import write_json
 from lingualift_ds.config.schema import CodeSwitchConfig
 from lingualift_ds.data.codeswitch import English, Stage1Maker
 from lingualift_ds.data.jsonl import write_jsonl
+from lingualift_ds.dist import unlaunched
 from lingualift_ds.errors import DataError, LaunchError
 from lingualift_ds.log import get_logger
 from lingualift_ds.miniature.problems import held_out_records, stage1_sentences, stage2_records
@@ -161,9 +162,7 @@ def _start_pretraining(output: Path, seed: int, steps: int | None) -> dict[str, 
         command = [sys.executable, "-m", "lingualift_ds.miniature.standins", name]
         command += ["--output", str(output / "models" / name), "--seed", str(seed)]
         command += [] if steps is None else ["--steps", str(steps)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-            environment.pop(key, None)
+        environment = unlaunched() | {"OMP_NUM_THREADS": "1"}
         processes[name] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     return processes
 

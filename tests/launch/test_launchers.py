@@ -6,6 +6,7 @@ nodes in tests/dist/test_two_nodes.py; deepspeed evaluates in tests/dist/test_ev
 """
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -136,8 +137,13 @@ def test_arms_of_the_ablations_are_settings_of_every_recipe(arm, path):
     assert load_config(path, settings) != load_config(path)
 
 
-def test_sites_file_parses():
-    subprocess.run(["bash", "-n", str(ROOT / "launch/slurm/site.env")], check=True)
+def test_sites_file_states_all_that_the_jobs_read_and_nothing_for_a_cluster_of_its_own():
+    said = '"$python|${#srun_options[@]}|${#inside[@]}|$requeues|${!SBATCH_*}"'
+    ask = f". launch/slurm/site.env; prepare_site; echo {said}"
+    result = subprocess.run(
+        ["bash", "-euc", ask], cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == ".venv/bin/python|0|0|20|" and not result.stderr
 
 
 def test_every_file_to_launch_with_is_covered():

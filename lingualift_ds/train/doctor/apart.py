@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lingualift_ds
+from lingualift_ds.dist import unlaunched
 
 _ROOT = str(Path(lingualift_ds.__file__).parents[1])
-_LAUNCHERS = ("SLURM_", "OMPI_", "PMI", "MASTER_", "TORCHELASTIC_")
-_RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 _KILL_SECONDS = 5.0
 
 
@@ -43,7 +42,7 @@ class Outcome:
 
 def start(command: list[str], **environment: str) -> subprocess.Popen:
     """Start a command outside of any launch, with more variables."""
-    env = {k: v for k, v in os.environ.items() if k not in _RANKS and not k.startswith(_LAUNCHERS)}
+    env = unlaunched()
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (_ROOT, env.get("PYTHONPATH"))))
     env |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"} | environment
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
