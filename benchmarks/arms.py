@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Protocol
@@ -25,7 +25,7 @@ from lingualift_ds.train import build
 from lingualift_ds.train import run as training
 from lingualift_ds.train.folder import StageFolder
 from lingualift_ds.train.loop import take_step
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import LINGUALIFT, stage_of
 
 ADAMW = OptimizerConfig(lr=1e-5)
 MEASURES = ("packing", "labels-only", "residency", "attention")
@@ -46,7 +46,7 @@ class Setting:
     @property
     def trained(self) -> tuple[str, ...]:
         """Freezing groups that the stage trains."""
-        return STAGES[self.stage].trains
+        return LINGUALIFT[self.stage].trains
 
     @property
     def layout(self) -> PromptLayout:
@@ -148,8 +148,9 @@ class OurArm:
     """This toolkit as train/run.py builds it and train/loop.py steps it, on models that are not read from files."""
 
     def __init__(self, setting: Setting, without: frozenset[str], folder: Path, compiled: bool = False):
-        self._place, stage = dist.read_place(), STAGES[setting.stage]
+        self._place = dist.read_place()
         config = run_config(setting, without, self._place.world_size, folder, compiled)
+        stage = stage_of(config, setting.stage)
         with _not_from_files(setting, folder) as sources:
             prepared = training.prepare(config, stage, StageFolder(folder / "run"), "fresh")
             self._run = training.build_run(config, stage, prepared)
@@ -204,7 +205,7 @@ def _not_from_files(setting: Setting, folder: Path) -> Iterator[build.Sources]:
     samples = SampleList(shapes.probe(preset, setting.layout)), SampleList([])
     made = [
         mock.patch.object(build, "read_sources", lambda *_: sources),
-        mock.patch.object(build, "read_handover", lambda *_: (None, None)),
+        mock.patch.object(training, "read_handover", lambda *_: None),
         mock.patch.object(build, "read_samples", lambda *_: samples),
         mock.patch.object(build, "artefact_config", lambda *_: {role: {"fingerprint": ""} for role in _ROLES}),
         mock.patch.object(build, "load_encoder", lambda *_: encoder),
@@ -242,8 +243,7 @@ def run_config(
         llm_max_tokens=1280,
         compile=compiled,
     )
-    config = schema.Config(model=model, run=schema.RunConfig(output=str(folder), seed=setting.seed))
-    return replace(config, **{f"stage{stage}": settings})
+    return schema.Config(model, schema.RunConfig(output=str(folder), seed=setting.seed), {stage: settings})
 
 
 _ROLES = ("encoder", "llm")

@@ -13,7 +13,7 @@ from benchmarks.memory import bridge, random_batch
 from lingualift_ds.config.memory import Setup, plan_memory
 from lingualift_ds.config.published import PUBLISHED
 from lingualift_ds.config.shapes import encoder_shape, llm_shape
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import LINGUALIFT
 
 _SAMPLES, _TEXT, _TARGET, _TOKENS = 16, 200, 290, 8192
 """Samples of a micro-batch, encoder and target tokens of each, and LLM positions of all."""
@@ -54,7 +54,7 @@ def measure(case: Case) -> dict[str, Any]:
 
     from lingualift_ds.model.arrangement import Arrangement, use
 
-    trained = STAGES[case.stage].trains
+    trained = LINGUALIFT[case.stage].trains
     llm_config, encoder_config = _config(case.llm), _config(case.encoder)
     setup = Setup(
         llm=llm_shape(PUBLISHED[case.llm], case.llm),

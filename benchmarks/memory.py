@@ -232,10 +232,10 @@ def run_rank(case: Case) -> None:
 def build_model(case: Case) -> tuple[Setup, Any, dict[str, Any]]:
     """(what the plan is told, the bridged model, a micro-batch) of a case, on this process's device."""
     from lingualift_ds import dist
-    from lingualift_ds.train.stages import STAGES
+    from lingualift_ds.train.stages import LINGUALIFT
 
     llm_config, encoder_config = _configs(case)
-    trained = STAGES[case.stage].trains
+    trained = LINGUALIFT[case.stage].trains
     with dist.device():
         model, kernel = bridge(llm_config, encoder_config, case.precision, trained, case.recomputed)
     if case.sharding == "resident":

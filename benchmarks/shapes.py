@@ -14,7 +14,7 @@ from lingualift_ds.config.layout import PromptLayout
 from lingualift_ds.config.schema import AlignmentConfig
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.model.alignment import AlignmentLayer
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import LINGUALIFT
 
 BOS, EOS = 1, 2
 _FIRST_WORD = 3
@@ -131,7 +131,7 @@ def make_samples(lengths: Lengths, stage: int, count: int, seed: int, preset: Pr
     draw = np.random.Generator(np.random.PCG64([seed, stage]))
     rows = lengths.of_stage(stage)
     chosen = np.concatenate([draw.permutation(len(rows)) for _ in range(-(-count // len(rows)))])[:count]
-    instruction = llm_tokens(STAGES[stage].instruction.format(language="Swahili"))
+    instruction = llm_tokens(LINGUALIFT[stage].instruction.format(language="Swahili"))
     words = {"encoder": preset.encoder["vocab_size"], "llm": preset.llm["vocab_size"]}
 
     def ids(role: str, length: int) -> np.ndarray:

@@ -10,7 +10,6 @@ import sys
 from dataclasses import fields, replace
 
 from lingualift_ds.config.batch import plan_batch
-from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, zero_level
 from lingualift_ds.config.load import dump_config, load_config
 from lingualift_ds.config.memory import Bytes, MemoryPlan, Setup, plan_memory, work_of
@@ -29,7 +28,7 @@ from lingualift_ds.config.shapes import read_model_config, width_of
 from lingualift_ds.data.rows import RISES_UNSEEN, stage1_maker
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.train.placement import check_sharding
-from lingualift_ds.train.stages import find_stage
+from lingualift_ds.train.stages import check_stage, find_stage
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -48,9 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.world_size < 1:
         raise ConfigError(f"--world-size {arguments.world_size}: must be at least 1")
     gpu_memory = None if arguments.gpu_memory is None else _parse_memory(arguments.gpu_memory)
-    stage = find_stage(arguments.stage)
     config = load_config(arguments.config, arguments.overrides)
-    check_config(config, stage.number, arguments.config, files=False)
+    stage = find_stage(config, arguments.stage)
+    check_stage(config, stage, arguments.config, files=False)
     settings, model = config.stage(stage.number), config.model
     batch = plan_batch(settings.batch, arguments.world_size)
     llm_config, unknown = _read_or_why(model.llm, "model.llm")
@@ -59,18 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
         ds_config = build_ds_config(model, settings, batch, width)
     except ConfigError as error:
         raise ConfigError(*error.problems, *([unknown] if unknown else [])) from None
-    trained = stage.trained(settings)
     parts = ("llm",) if model.encoder is None else ("encoder", "llm")
-    check_sharding(stage.folder, settings, parts, trained, zero_level(ds_config))
+    check_sharding(stage.folder, settings, parts, stage.groups, zero_level(ds_config))
     sys.stdout.write(
-        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(trained)}\n{batch}\n"
+        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(stage.trains)}\n{batch}\n"
         f"DeepSpeed: {json.dumps(ds_config, indent=2)}\n\n"
     )
     try:
         if unknown:
             raise ConfigError(unknown)
         encoder_config = None if model.encoder is None else read_model_config(model.encoder, "model.encoder")
-        setup = setup_of(config, stage.number, trained, ds_config, arguments.world_size, llm_config, encoder_config)
+        setup = setup_of(
+            config, stage.number, stage.groups, ds_config, arguments.world_size, llm_config, encoder_config
+        )
     except ConfigError as error:
         if gpu_memory is not None:
             raise
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(memory_report(resolve(setup, config, stage.number, gpu_memory), gpu_memory))
     sys.stdout.flush()
     # Last, because a plan is wanted before there are data: files that training would miss.
-    check_config(config, stage.number, arguments.config)
+    check_stage(config, stage, arguments.config)
     if settings.data.codeswitch.lexicons:
         sys.stdout.write(switching_report(config, stage.folder, settings.data))
     return 0

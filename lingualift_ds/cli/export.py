@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("export", help="a run's model in one folder, from any checkpoint; needs no GPU")
     parser.add_argument("model_run", type=Path, metavar="RUN", help="a run's folder, or a stage's in it")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="new folder; evaluate takes it")
-    parser.add_argument("--stage", help="1 or 2; without it the latest that has anything")
+    parser.add_argument("--stage", help="its number or name; without it the latest that has anything")
     parser.add_argument(
         "--step", type=int, metavar="S", help="checkpoint; without it what the stage left, or the newest"
     )
@@ -38,18 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--licence {arguments.licence!r}: must be an identifier such as apache-2.0, mit or llama2")
     if any(parent.name == "artefact" for parent in arguments.output.absolute().parents):
         raise ConfigError(f"--output {arguments.output}: lies in an artefact; name a new folder elsewhere")
-    from lingualift_ds.train.stages import find_stage
-
     if arguments.step is not None and arguments.step < 0:
         raise ConfigError(f"--step {arguments.step}: must be 0 or more")
     if arguments.target == "vllm":
         return _for_vllm(arguments)
-    stage = find_stage(arguments.stage) if arguments.stage else None
     moved = {role: getattr(arguments, role) for role in ("llm", "encoder") if getattr(arguments, role)}
     from lingualift_ds.train.export import Card, export
 
     card = Card(arguments.licence, tuple(arguments.results))
-    done = export(arguments.model_run, arguments.output, stage, arguments.step, moved, card)
+    done = export(arguments.model_run, arguments.output, arguments.stage, arguments.step, moved, card)
     sys.stdout.write(f"exported {done.source} (step {done.step}) to {arguments.output}: {done.files} files\n")
     return 0
 

@@ -9,9 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lingualift_ds.config.check import check_config
 from lingualift_ds.config.load import load_config
-from lingualift_ds.train.stages import find_stage
+from lingualift_ds.train.stages import check_stage, find_stage
 
 if TYPE_CHECKING:
     from lingualift_ds.data.prepared import PreparedSamples, Samples
@@ -29,9 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prepare training and held-out data, and print what they hold. Raises UserErrors."""
     started = time.monotonic()
-    stage = find_stage(arguments.stage)
     config = load_config(arguments.config, arguments.overrides)
-    check_config(config, stage.number, arguments.config)
+    stage = find_stage(config, arguments.stage)
+    check_stage(config, stage, arguments.config)
     from lingualift_ds.train import build
 
     maker = build.read_maker(config, stage)

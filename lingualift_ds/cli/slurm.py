@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 from lingualift_ds.cli.errors import run_command
-from lingualift_ds.config.check import check_config
 from lingualift_ds.config.load import load_config
 from lingualift_ds.errors import ConfigError, LaunchError
 
@@ -88,7 +87,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, str]:
 def _check_training(script: str, told: tuple[str, ...], files: bool, waits: bool) -> int:
     """Check the recipe for every stage of the script, and of every arm; returns the number of arms."""
     from lingualift_ds.train import slurm
-    from lingualift_ds.train.stages import STAGES
+    from lingualift_ds.train.stages import check_stage, stage_of
 
     needed = 2 if script == "array" else 1
     for word in told[:needed]:
@@ -101,9 +100,9 @@ def _check_training(script: str, told: tuple[str, ...], files: bool, waits: bool
     for settings in arms.values() or [()]:
         config = load_config(recipe, [*overrides, *settings])
         for number in slurm.SCRIPTS[script]:
-            check_config(config, number, recipe, files)
+            check_stage(config, stage_of(config, number), recipe, files)
     if script == "stage2" and files and not waits:
-        slurm.check_start(config, STAGES[2])
+        slurm.check_start(config, stage_of(config, 2))
     return len(arms)
 
 
@@ -127,11 +126,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _print_folder(arguments: argparse.Namespace) -> int:
     from lingualift_ds.train.slurm import check_start
-    from lingualift_ds.train.stages import find_stage
+    from lingualift_ds.train.stages import check_stage, find_stage
 
-    stage = find_stage(arguments.stage)
     config = load_config(arguments.recipe, arguments.overrides)
-    check_config(config, stage.number, arguments.recipe)
+    stage = find_stage(config, arguments.stage)
+    check_stage(config, stage, arguments.recipe)
     sys.stdout.write(f"{check_start(config, stage).path}\n")
     return 0
 

@@ -34,11 +34,11 @@ def main(argv: list[str] | None = None) -> int:
 def _train(arguments: argparse.Namespace) -> None:
     from lingualift_ds.train.stages import find_stage
 
-    stage = find_stage(arguments.stage)
     if arguments.profile < 0:
         raise ConfigError(f"--profile {arguments.profile}: must be at least 0 steps")
     path = arguments.config or _miniature()
     config = load_config(path, arguments.overrides)
+    stage = find_stage(config, arguments.stage)
     _choose_threads()
     from lingualift_ds import dist
     from lingualift_ds.train.run import run_stage

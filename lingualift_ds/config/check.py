@@ -1,6 +1,7 @@
 """Checks across keys that need no torch: what the schema's types cannot say. All problems at once."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from lingualift_ds.config.load import to_dict
@@ -9,23 +10,17 @@ from lingualift_ds.config.schema import GROUPS, CodeSwitchConfig, Config, ModelC
 from lingualift_ds.errors import ConfigError
 
 
-def check_config(config: Config, stage: int, source: str = "config", files: bool = True) -> None:
+def check_config(
+    config: Config, stage: int, source: str = "config", files: bool = True, also: Sequence[str] = ()
+) -> None:
     """Raise ConfigError with every contradiction, impossible number and, where `files` are to be there already,
-    missing file of the given stage."""
+    missing file of the given stage, and what was found beside that (`also`)."""
     settings = config.stage(stage)
     key = f"stage{stage}"
     problems = [*_model_problems(config), *_run_problems(config.run), *_number_problems(settings, key)]
     problems += _file_problems(settings, key) if files else []
     problems += _batch_problems(settings, config.model, key)
-    problems += _codeswitch_problems(settings, stage)
-    trained = settings.train
-    if trained is not None:
-        if not trained:
-            problems.append(f"{key}.train: empty, nothing would be trained; choose from {', '.join(GROUPS)}")
-        if config.model.encoder is None and set(trained) - {"llm"}:
-            problems.append(f"{key}.train: {', '.join(trained)}, but model.encoder is null: only llm can be trained")
-    if config.model.encoder is None and stage == 1:
-        problems.append("model.encoder: null, but stage 1 trains the alignment layer, which needs an encoder")
+    problems += [*_codeswitch_problems(settings, key), *also]
     for name in settings.optimizer.groups:
         if name not in GROUPS:
             problems.append(f"{key}.optimizer.groups.{name}: no such group; choose from {', '.join(GROUPS)}")
@@ -125,9 +120,9 @@ def _batch_problems(settings: StageConfig, model: ModelConfig, key: str) -> list
     return problems
 
 
-def _codeswitch_problems(settings: StageConfig, stage: int) -> list[str]:
+def _codeswitch_problems(settings: StageConfig, key: str) -> list[str]:
     """What the settings say by themselves; the ratio and the lexicons are looked at by what switches."""
-    data, key = settings.data, f"stage{stage}.data"
+    data, key = settings.data, f"{key}.data"
     stated = {
         f"codeswitch.{spec.name}": getattr(data.codeswitch, spec.name)
         for spec in dataclasses.fields(CodeSwitchConfig)
@@ -136,8 +131,6 @@ def _codeswitch_problems(settings: StageConfig, stage: int) -> list[str]:
     stated |= {"english_field": data.english_field} if data.english_field is not None else {}
     if not stated:
         return []
-    if stage != 1:
-        return [f"{key}: {', '.join(stated)}: code-switched text is what stage 1 is trained on; not allowed here"]
     if not data.codeswitch.lexicons:
         without = f"but nothing is switched without {key}.codeswitch.lexicons"
         return [f"{key}.{name}: {value!r}, {without}" for name, value in to_dict(stated).items()]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
@@ -9,8 +10,12 @@ from typing import Any, Literal, Union
 
 import yaml
 
-from lingualift_ds.config.schema import Config
+from lingualift_ds.config.schema import Config, StageConfig
 from lingualift_ds.errors import ConfigError
+
+Settings = typing.TypeVar("Settings")
+_STAGE = re.compile("stage[1-9][0-9]?")
+"""A recipe's keys of stages."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -50,16 +55,37 @@ def load_config(path: Path | str, overrides: typing.Sequence[str] = ()) -> Confi
     """
     values = _read_yaml(Path(path))
     problems: list[str] = []
+    stated = {key for key in values if _STAGE.fullmatch(str(key))} | {"stage1", "stage2"}
     for override in overrides:
+        key = override.partition(".")[0]
+        if _STAGE.fullmatch(key) and key not in stated:
+            problems.append(f"override {override!r}: the recipe has no {key}; it has {', '.join(sorted(stated))}")
         _apply_override(values, override, problems)
-    config = _build(Config, values, "", problems)
+    stages = {key: values.pop(key) for key in list(values) if _STAGE.fullmatch(str(key))}
+    config = _build(Config, values, "", problems, also=("stage1", "stage2"))
+    numbered = {
+        int(key.removeprefix("stage")): _build(StageConfig, {} if value is None else value, f"{key}.", problems)
+        for key, value in stages.items()
+    }
     if problems:
         raise ConfigError(*[f"{path}: {p}" for p in problems])
-    return config
+    return dataclasses.replace(config, stages=dict(sorted(numbered.items())))
+
+
+def load_settings(kind: type[Settings], path: Path | str) -> Settings:
+    """Any frozen dataclass from a YAML file, such as a sweep's, checked as a config is. Raises ConfigError."""
+    problems: list[str] = []
+    settings = _build(kind, _read_yaml(Path(path)), "", problems)
+    if problems:
+        raise ConfigError(*[f"{path}: {p}" for p in problems])
+    return settings
 
 
 def to_dict(config: Any) -> Any:
-    """A config as plain dicts, lists and scalars, in the order of the schema."""
+    """A config as plain dicts, lists and scalars, in the order of the schema; stages as a recipe has them."""
+    if isinstance(config, Config):
+        stages = {f"stage{number}": to_dict(stage) for number, stage in config.stages.items()}
+        return {"model": to_dict(config.model), "run": to_dict(config.run)} | stages
     if dataclasses.is_dataclass(config):
         return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
     if isinstance(config, (tuple, list)):
@@ -110,21 +136,23 @@ def _apply_override(values: dict, override: str, problems: list[str]) -> None:
     at[last] = value
 
 
-def _build(kind: type, values: Any, where: str, problems: list[str]) -> Any:
-    """An instance of a dataclass from a dict; problems are appended, and None returned where it cannot be."""
+def _build(kind: type, values: Any, where: str, problems: list[str], also: tuple[str, ...] = ()) -> Any:
+    """An instance of a dataclass from a dict; problems are appended, and None returned where it cannot be. also: keys
+    that are allowed beside the fields, in place of `stages`."""
     if not isinstance(values, dict):
         problems.append(f"{where}: expected keys, found {_kind(values)}")
         return None
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
+    known = [name for name in fields if name != "stages"] + list(also) if also else list(fields)
     for key in values:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
-            say = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(fields)}"
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            say = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(known)}"
             problems.append(f"{where}{key}: unknown key; {say}")
     arguments = {}
     for name, spec in fields.items():
-        if name in values:
+        if name in values and name in known:
             arguments[name] = _convert(hints[name], values[name], f"{where}{name}", problems)
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             problems.append(f"{where}{name}: missing; it has no default")
@@ -135,6 +163,8 @@ def _build(kind: type, values: Any, where: str, problems: list[str]) -> Any:
 def _convert(hint: Any, value: Any, where: str, problems: list[str]) -> Any:
     """`value` as the type a field states, or a problem. YAML reads 6e-4 as text: numbers in text are taken."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint):
         return _build(hint, {} if value is None else value, where + ".", problems)
     if origin in (Union, types.UnionType):

@@ -9,6 +9,8 @@ from typing import Literal
 
 GROUPS = ("encoder", "alignment", "llm")
 """The freezing groups: every parameter of the bridged model belongs to exactly one."""
+PARTS = ("soft_prompt", "instruction", "text")
+"""What an LLM's prompt is made of: the alignment layer's rows, the instruction's and the text's own embeddings."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class AlignmentConfig:
     latent: a Perceiver resampler and an end boundary."""
     latents: int = 64
     """Soft-prompt tokens per text of kind `latent`; the other kinds give one per encoder token."""
+    layers: Literal["last", "all"] = "last"
+    """Which of the encoder's layers it reads. all: every one, embeddings included, summed with learned weights (the
+    fusion of LayAlign, once for the LLM's input)."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,14 @@ class DataConfig:
     """Instruction for rows that carry none; null: the stage's own."""
     limit: int | None = None
     """Use only the first rows of the training data, in rows; null: all. With `codeswitch`, rows of English."""
+    languages: tuple[str, ...] = ()
+    """Use only rows of these languages, by code; empty: all. Not with `codeswitch`, which has its own."""
+    mix: dict[str, float] = field(default_factory=dict)
+    """Training file: how many times its rows are seen in an epoch. 2: each twice; 0.5: every second one; 1: as without.
+    Not with `codeswitch`."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Where rows have them under other keys: what a record has (text, target, instruction, language, id), and the key
+    it is found under: {text: swahili, target: english}."""
     order: Literal["shuffled", "file"] = "shuffled"
     """Order of the samples of an epoch. file: as the files have them, for data that go from easy to hard."""
     codeswitch: CodeSwitchConfig = field(default_factory=CodeSwitchConfig)
@@ -249,6 +262,22 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class AdapterConfig:
+    """Low-rank weights beside the LLM's own, which stay frozen, through PEFT."""
+
+    kind: Literal["lora", "dora"] = "lora"
+    """lora: LoRA (arXiv 2106.09685). dora: DoRA (arXiv 2402.09353), which learns the columns' lengths too."""
+    rank: int = 16
+    """Rank of the low-rank weights."""
+    alpha: float = 32.0
+    """Their scale is alpha / rank."""
+    dropout: float = 0.0
+    """Dropout of their input while training."""
+    targets: tuple[str, ...] = ()
+    """Names of the LLM's linear layers that get them, such as q_proj, v_proj; empty: all but the head."""
+
+
+@dataclass(frozen=True)
 class CheckpointConfig:
     """When training is saved."""
 
@@ -264,15 +293,28 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of training."""
+    """One stage of training: a statement of what is trained on what. What it leaves open its kind says, see
+    train/stages.py."""
 
+    kind: Literal["language-align", "translation", "task-transfer"] | None = None
+    """What the stage is where its other settings say nothing; null: stage 1 language-align, others task-transfer."""
+    name: str | None = None
+    """Name that `--stage` finds it by, beside its number; null: its kind."""
     data: DataConfig = field(default_factory=DataConfig)
     """What it reads."""
-    train: tuple[Literal["encoder", "alignment", "llm"], ...] | None = None
-    """Freezing groups that are trained; null: the stage's own (1: alignment, 2: llm)."""
+    train: tuple[str, ...] | None = None
+    """What is trained: freezing groups (encoder, alignment, llm), or regular expressions that match whole names of
+    parameters, such as llm.model.layers.[0-3].*; null: what its kind says."""
+    adapter: AdapterConfig | None = None
+    """Train the LLM by LoRA or DoRA, its own weights frozen; null: in full."""
+    prompt: tuple[Literal["soft_prompt", "instruction", "text"], ...] | None = None
+    """What the LLM reads between BOS and target, in this order; text: the question's own embeddings. null: soft_prompt,
+    instruction; for a model without an encoder text, instruction."""
+    encoder_input: str = "{text}"
+    """What the encoder reads: a text with {text}, and {instruction} where it is to read that too."""
     start_from: str = "auto"
-    """Where the alignment layer comes from. auto: stage 1 starts fresh, stage 2 takes OUTPUT/stage1/artefact;
-    scratch: a fresh layer; or the path of an artefact."""
+    """Which artefact it goes on from: what that holds (alignment layer, adapter, LLM, encoder) is taken from there.
+    auto: stage 1 starts fresh, stage N takes OUTPUT/stage{N-1}/artefact; scratch: fresh; or an artefact's path."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """The global batch."""
     sharding: ShardingConfig = field(default_factory=ShardingConfig)
@@ -296,17 +338,15 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run: one model, two stages."""
+    """A whole run: one model, and the stages it goes through."""
 
     model: ModelConfig
     """What is bridged."""
     run: RunConfig = field(default_factory=RunConfig)
     """Where the run lives."""
-    stage1: StageConfig = field(default_factory=StageConfig)
-    """Stage I, language-align."""
-    stage2: StageConfig = field(default_factory=StageConfig)
-    """Stage II, task-transfer."""
+    stages: dict[int, StageConfig] = field(default_factory=dict)
+    """The stages by their number from 1; in a recipe the keys stage1, stage2 and so on."""
 
     def stage(self, number: int) -> StageConfig:
-        """The settings of stage 1 or 2."""
-        return self.stage1 if number == 1 else self.stage2
+        """The settings of a stage; the schema's defaults for one that the recipe does not state."""
+        return self.stages.get(number) or StageConfig()

@@ -62,14 +62,15 @@ def position_limit(config: PreTrainedConfig) -> int | None:
     return positions
 
 
-def load_encoder(name: str, config: PreTrainedConfig, precision: str) -> PreTrainedModel:
+def load_encoder(name: str, config: PreTrainedConfig, precision: str, bridged: bool = False) -> PreTrainedModel:
     """The encoder with its weights. Under ZeRO-3's init context the weights are partitioned as they arrive.
 
-    Raises ModelError: unreadable files, missing weights, a kind of model that has no encoder.
+    `bridged` says that the folder is a whole bridged model's, whose encoder is meant. Raises ModelError: unreadable
+    files, missing weights, a kind of model that has no encoder.
     """
     kind = encoder_class(config)
     options: dict = {"dtype": DTYPES[precision], "output_loading_info": True, **_constructor_options(kind)}
-    if names := renamed(config):
+    if names := {r"^encoder\.": ""} if bridged else renamed(config):
         options["key_mapping"] = names
     return load_weights(lambda: kind.from_pretrained(name, config=config, **options), name, "model.encoder")
 

@@ -1,5 +1,6 @@
 """Freezing groups: encoder, alignment, llm. Every parameter belongs to exactly one, by the module that holds it."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -55,18 +56,28 @@ def group_of(name: str) -> str:
 
 
 def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
-    """Set `requires_grad` by group, and put frozen groups into eval mode from now on.
+    """Set `requires_grad` by groups and by regular expressions that match whole names, and put parts that are frozen
+    as a whole into eval mode from now on.
 
-    Raises ConfigError where a group to train has no parameters.
+    Raises ConfigError where a group to train has no parameters, or an expression matches none.
     """
     trained = tuple(trained)
-    present = {group_of(name) for name, _ in named_parameters(model)}
-    for group in trained:
-        if group not in present:
-            raise ConfigError(f"train: {group} is not part of this model; it has {', '.join(sorted(present))}")
+    names = [name for name, _ in named_parameters(model)]
+    present = {group_of(name) for name in names}
+    for entry in trained:
+        if entry in GROUPS and entry not in present:
+            raise ConfigError(f"train: {entry} is not part of this model; it has {', '.join(sorted(present))}")
+        if not any(_matches(entry, name) for name in names):
+            own = next((name for name in names if group_of(name) == entry.split(".")[0]), names[0])
+            raise ConfigError(f"train: {entry!r} matches no parameter; their names are such as {own}")
     for name, parameter in named_parameters(model):
-        parameter.requires_grad_(group_of(name) in trained)
+        parameter.requires_grad_(any(_matches(entry, name) for entry in trained))
     model.train(model.training)
+
+
+def _matches(entry: str, name: str) -> bool:
+    """Whether a group or an expression of `train` means a parameter."""
+    return group_of(name) == entry or "." in entry and re.fullmatch(entry, name) is not None
 
 
 def trained_names(model: nn.Module) -> list[str]:

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.artefact import read_artefact
-from lingualift_ds.checkpoint.manifest import read_manifest
-from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.ds_json import zero_level
 from lingualift_ds.config.layout import prompt_layout
@@ -25,7 +21,7 @@ from lingualift_ds.data.loader import steps_by_epoch
 from lingualift_ds.data.prepared import SampleList, Samples
 from lingualift_ds.data.rows import RISES_UNSEEN, Rows, SwitchedRows, stage1_maker
 from lingualift_ds.data.tokenize import SampleTokenizer
-from lingualift_ds.errors import CheckpointError, ConfigError
+from lingualift_ds.errors import ConfigError
 from lingualift_ds.hub.configuration import described, special_ids
 from lingualift_ds.log import get_logger
 from lingualift_ds.model import llms
@@ -36,6 +32,7 @@ from lingualift_ds.model.encoders import check_encoder, let_pack, load_encoder
 from lingualift_ds.model.loading import DTYPES, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens, drops_whitespace
 from lingualift_ds.train.hashes import source_fingerprint
+from lingualift_ds.train.inherit import Handover
 from lingualift_ds.train.placement import Placement, place_frozen
 from lingualift_ds.train.stages import Stage
 
@@ -124,7 +121,7 @@ def read_samples(
     data, cache = settings.data, Path(config.run.cache)
     tokenizer = sample_tokenizer(sources, config.model)
     if maker is None:
-        rows = Rows(data.train, data.shape, data.instruction or stage.instruction, data.limit)
+        rows = Rows(data.train, data.shape, stage.instruction, data.limit)
         train = prepared_samples(rows, tokenizer, cache)
     else:
         rows = SwitchedRows(data.train, maker, 0, data.english_field, data.instruction, data.limit)
@@ -137,51 +134,6 @@ def read_samples(
     if not data.heldout:
         return train, SampleList([])
     return train, prepared_samples(replace(rows, paths=data.heldout, limit=None), tokenizer, cache)
-
-
-def handover_folder(config: Config, stage: Stage) -> Path | None:
-    """The artefact that this stage takes its alignment layer from; None where it starts fresh or has none."""
-    wanted = config.stage(stage.number).start_from
-    if config.model.encoder is None or wanted == "scratch" or (wanted == "auto" and stage.inherits_from is None):
-        return None
-    return Path(wanted if wanted != "auto" else f"{config.run.output}/stage{stage.inherits_from}/artefact")
-
-
-def handover_id(config: Config, stage: Stage) -> str | None:
-    """SHA-256 over the weight files that are handed over, as their manifest has it; None without a handover."""
-    folder = handover_folder(config, stage)
-    if folder is None or not folder.is_dir():
-        return None
-    files = read_manifest(folder)["files"]
-    return ",".join(files[name]["sha256"] for name in sorted(files) if name.endswith(".safetensors"))
-
-
-def read_handover(config: Config, stage: Stage, sources: Sources) -> tuple[dict[str, Tensor] | None, str | None]:
-    """The alignment layer's weights that this stage starts from, and their id; None where it starts fresh.
-
-    Raises CheckpointError: no artefact, a damaged one, or one of other models or of another alignment kind.
-    """
-    settings, folder = config.stage(stage.number), handover_folder(config, stage)
-    if folder is None:
-        if sources.encoder_config is None and settings.start_from != "auto":
-            logger.warning("start_from: %s is not used: this model has no alignment layer", settings.start_from)
-        elif sources.encoder_config is not None and "alignment" not in stage.trained(settings):
-            logger.warning("the alignment layer is fresh and %s does not train it: it stays random", stage.folder)
-        return None, None
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder}: no such artefact; run --stage {stage.inherits_from} first, or set "
-            f"{stage.folder}.start_from to an artefact's folder or to scratch"
-        )
-    theirs, manifest = read_artefact(folder)
-    check_handover(folder, theirs, artefact_config(config, sources))
-    tensors = {
-        k.removeprefix("alignment."): v for shard in read_tensors(folder, "alignment.") for k, v in shard.items()
-    }
-    found, trained = handover_id(config, stage), "{stage}, {step} steps, {samples} samples".format_map(manifest)
-    shape = f"{config.model.alignment.kind}, {sum(t.numel() for t in tensors.values()):,} parameters"
-    logger.info("alignment layer taken over from %s: %s, of %s, SHA-256 %s", folder, shape, trained, found[:12])
-    return tensors, found
 
 
 @dataclass(frozen=True)
@@ -201,7 +153,7 @@ class Plan:
 def plan_model(config: Config, stage: Stage, sources: Sources, ds_config: dict[str, Any], world_size: int) -> Plan:
     """Settings that are `auto`, from the memory plan and this rank's GPU. Raises ConfigError."""
     settings, model, gpu_memory = config.stage(stage.number), config.model, dist.gpu_memory()
-    trained, zero = stage.trained(settings), zero_level(ds_config)
+    trained, zero = stage.groups, zero_level(ds_config)
     parts = ("llm",) if sources.encoder_config is None else ("encoder", "llm")
     frozen = [part for part in parts if part not in trained]
     encoder = sources.encoder_config and sources.encoder_config.to_dict()
@@ -227,11 +179,12 @@ def plan_model(config: Config, stage: Stage, sources: Sources, ds_config: dict[s
 def build_model(
     config: Config,
     sources: Sources,
-    handover: dict[str, Tensor] | None,
+    handover: Handover | None,
     plan: Plan,
     loading: Callable[[], AbstractContextManager],
 ) -> BridgedModel:
-    """The bridged model with its weights: base models from their files, the alignment layer fresh or handed over.
+    """The bridged model with its weights: base models from their files or from what is handed over, the alignment layer
+    fresh or handed over.
 
     `loading` gives the engine's loading context, in which base models arrive as partitions under ZeRO-3; those that
     the plan keeps resident are loaded outside of it. The alignment layer is small and is loaded whole, before anything
@@ -243,10 +196,12 @@ def build_model(
     if sources.encoder_config is not None:
         alignment = build_alignment(config, sources, handover)
         with load_in["encoder"]():
-            encoder = load_encoder(model.encoder, sources.encoder_config, model.precision)
+            name = part_of(handover, "encoder") or model.encoder
+            encoder = load_encoder(name, sources.encoder_config, model.precision, bool(part_of(handover, "encoder")))
         let_pack(encoder)
     with load_in["llm"]():
-        llm = llms.load_llm(model.llm, model.precision, sources.llm_config)
+        name = part_of(handover, "llm") or model.llm
+        llm = llms.load_llm(name, model.precision, sources.llm_config, bool(part_of(handover, "llm")))
     if plan.recomputed_layers:
         done = llms.checkpoint_activations(llm, plan.recomputed_layers)
         every = sources.llm_config.num_hidden_layers
@@ -254,29 +209,20 @@ def build_model(
     return BridgedModel(llm, encoder, alignment)
 
 
-def build_alignment(config: Config, sources: Sources, handover: dict[str, Tensor] | None) -> AlignmentLayer:
+def part_of(handover: Handover | None, part: str) -> str | None:
+    """The artefact that holds the weights of the encoder or the LLM; None where the base model's are taken."""
+    return str(handover.folder) if handover is not None and part in handover.parts else None
+
+
+def build_alignment(config: Config, sources: Sources, handover: Handover | None) -> AlignmentLayer:
     """The alignment layer on the CPU, handed over or, from the run's seed alone, fresh."""
     model = config.model
     torch.manual_seed(config.run.seed)
     layer = AlignmentLayer(model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size)
     layer = layer.to(DTYPES[model.precision])
-    if handover is not None:
-        layer.load_state_dict(handover, strict=True)
+    if handover is not None and handover.alignment is not None:
+        layer.load_state_dict(handover.alignment, strict=True)
     return layer
-
-
-def check_handover(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    """Raise CheckpointError where an artefact was made with another encoder, LLM or alignment kind."""
-    for what in ("alignment", "encoder", "llm"):
-        for key, expected in (ours[what] or {}).items():
-            found = (theirs.get(what) or {}).get(key)
-            if key != "name" and found != expected:
-                raise CheckpointError(
-                    f"{folder}: was made with another {what}: {key} {found!r} of {theirs[what].get('name', what)}, "
-                    f"this run has {expected!r} of {ours[what].get('name', what)}"
-                )
-    if theirs.get("whitespace_rows") != ours["whitespace_rows"]:
-        raise CheckpointError(f"{folder}: was made with other white-space tokens; set model.whitespace_tokens as there")
 
 
 def artefact_config(config: Config, sources: Sources) -> dict[str, Any]:
@@ -296,7 +242,7 @@ def artefact_config(config: Config, sources: Sources) -> dict[str, Any]:
 
     return {
         "model_type": "lingualift",
-        "alignment": {"kind": model.alignment.kind, "latents": model.alignment.latents},
+        "alignment": asdict(model.alignment),
         "encoder": encoder,
         "llm": identity(model.llm, sources.llm_config, sources.llm_tokenizer),
         "encoder_max_tokens": model.encoder_max_tokens,

@@ -17,7 +17,7 @@ from lingualift_ds.checkpoint.artefact import copy_artefact, read_artefact, stre
 from lingualift_ds.checkpoint.consolidate import Consolidation
 from lingualift_ds.checkpoint.manifest import verify
 from lingualift_ds.checkpoint.store import checkpoints, find_checkpoint
-from lingualift_ds.checkpoint.tensors import TensorSpec
+from lingualift_ds.checkpoint.tensors import TensorSpec, read_tensors
 from lingualift_ds.checkpoint.weights import WeightFiles
 from lingualift_ds.config.load import load_config
 from lingualift_ds.config.schema import Config
@@ -35,7 +35,8 @@ from lingualift_ds.model.loading import stored_as_used, weight_files
 from lingualift_ds.train import build
 from lingualift_ds.train.folder import StageFolder
 from lingualift_ds.train.handover import contents, hands_over
-from lingualift_ds.train.stages import STAGES, Stage
+from lingualift_ds.train.inherit import Handover, handover_folder, handover_id, read_handover
+from lingualift_ds.train.stages import Stage, find_stage, stage_of
 
 logger = get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Card:
 def export(
     run: Path,
     output: Path,
-    stage: Stage | None = None,
+    stage: str | None = None,
     step: int | None = None,
     moved: Mapping[str, str] | None = None,
     card: Card = Card(),
@@ -97,24 +98,33 @@ def export(
     return Exported(path, manifest["step"], len(verify(output, hashes=False)["files"]))
 
 
-def find_stage_folder(run: Path, stage: Stage | None) -> tuple[StageFolder, Stage]:
-    """The folder to export from. Raises CheckpointError where there is none, ConfigError for a stage it is not."""
+def find_stage_folder(run: Path, stage: str | None) -> tuple[StageFolder, Stage]:
+    """The folder to export from, of the stage that is named. Raises CheckpointError where there is none, ConfigError
+    for a stage that is not there."""
     if not run.is_dir():
         raise CheckpointError(f"{run}: no such folder; name a run's, such as runs/NAME, or a stage's in it")
     run = run.absolute()
-    own = next((s for s in STAGES.values() if s.folder == run.name and (run / "config.yaml").is_file()), None)
-    if own is not None:
-        if stage not in (None, own):
-            raise ConfigError(f"--stage {stage.number}: {run} is the folder of stage {own.number}; name {run.parent}")
-        candidates = {own: StageFolder(run)}
-    else:
-        wanted = STAGES.values() if stage is None else [stage]
-        candidates = {s: StageFolder(run / s.folder) for s in wanted}
-    for candidate, folder in sorted(candidates.items(), key=lambda c: -c[0].number):
+    own = stage_number(run)
+    whole = run.parent if own else run
+    folders = {own: StageFolder(run)} if own else {n: StageFolder(p) for p in whole.iterdir() if (n := stage_number(p))}
+    configs = {number: load_config(folder.config) for number, folder in folders.items()}
+    if stage is not None and configs:
+        wanted = find_stage(configs[max(configs)], stage).number
+        if own not in (None, wanted):
+            raise ConfigError(f"--stage {stage}: {run} is the folder of stage {own}; name {whole}")
+        folders = {number: folder for number, folder in folders.items() if number == wanted}
+    for number, folder in sorted(folders.items(), reverse=True):
         if folder.complete.is_file() or checkpoints(folder.checkpoints):
-            return folder, candidate
-    looked = ", ".join(str(folder.path) for folder in candidates.values())
+            return folder, stage_of(configs[number], number)
+    looked = ", ".join(str(folder.path) for _, folder in sorted(folders.items())) or f"{whole}/stage*"
     raise CheckpointError(f"{run}: nothing to export: no complete stage and no checkpoint in {looked}")
+
+
+def stage_number(folder: Path) -> int | None:
+    """The number of a stage whose folder it is; None for another folder."""
+    number = folder.name.removeprefix("stage")
+    ours = folder.name != number and number.isdecimal() and (folder / "config.yaml").is_file()
+    return int(number) if ours else None
 
 
 def check_results(results: Sequence[Path], model: str) -> None:
@@ -131,13 +141,10 @@ def check_results(results: Sequence[Path], model: str) -> None:
 
 def texts_beside(described: dict[str, Any], folder: StageFolder, card: Card) -> dict[str, str]:
     """What an exported folder holds for its readers: the model card, and for a whole model how it generates."""
-    last = next(stage.number for stage in STAGES.values() if stage.folder == folder.path.name)
-    configs = {
-        stage.number: load_config(StageFolder(folder.path.parent / stage.folder).config)
-        for stage in STAGES.values()
-        if stage.number <= last and StageFolder(folder.path.parent / stage.folder).config.is_file()
-    }
-    trained = {number: STAGES[number].trained(config.stage(number)) for number, config in configs.items()}
+    numbers = sorted(filter(None, map(stage_number, folder.path.parent.iterdir())))
+    last = stage_number(folder.path)
+    configs = {n: load_config(folder.path.parent / f"stage{n}/config.yaml") for n in numbers if n <= last}
+    trained = {number: stage_of(config, number).trains for number, config in configs.items()}
     name = folder.path.parent.name
     facts = CardFacts(name, configs, trained, stage1_languages(configs), card.licence, card.results)
     texts = {"README.md": model_card(described, facts)}
@@ -151,7 +158,7 @@ def stage1_languages(configs: Mapping[int, Config]) -> tuple[str, ...]:
     report.json tells them."""
     if 1 not in configs:
         return ()
-    data = configs[1].stage1.data
+    data = configs[1].stage(1).data
     if data.codeswitch.lexicons:
         stated = [parse_language(text)[0] for text in data.codeswitch.languages]
         return tuple(stated or find_lexicons(data.codeswitch.lexicons))
@@ -187,17 +194,18 @@ def _write(
     sources = build.read_sources(config.model)
     facts = {what: manifest[what] for what in ("stage", "step", "samples", "tokens")}
     facts |= {"skipped": manifest.get("skipped", 0), "identity": manifest["identity"]}
-    goes_with = contents(config, stage, sources, facts)
+    handover = read_handover(config, stage, build.artefact_config(config, sources))
+    goes_with = contents(config, stage, sources, facts, handover)
     goes_with = replace(goes_with, texts=texts(goes_with.config))
-    wanted = {name: spec for name, spec in consolidation.model.items() if hands_over(stage, name)}
+    wanted = {name: spec for name, spec in consolidation.model.items() if hands_over(stage, handover, name)}
     missing = {name: spec for name, spec in wanted.items() if name not in consolidation.specs}
-    _check_sources(config, stage, path, manifest, goes_with.config, missing)
+    _check_sources(config, stage, path, manifest, goes_with.config)
 
     def tensors() -> Iterator[tuple[str, Tensor]]:
         for part in ("alignment", "encoder", "llm"):  # the one that can be refused first
             own = {n.removeprefix(f"{part}."): s for n, s in missing.items() if group_of(n) == part}
             if own:
-                yield from ((f"{part}.{name}", t) for name, t in frozen_tensors(part, own, config, stage, sources))
+                yield from ((f"{part}.{name}", t) for name, t in frozen_tensors(part, own, config, sources, handover))
         yield from ((name, tensor) for name, tensor in consolidation.tensors() if name in wanted)
 
     stream_artefact(output, wanted, tensors(), goes_with)
@@ -209,7 +217,6 @@ def _check_sources(
     path: Path,
     manifest: dict[str, Any],
     described: dict[str, Any],
-    missing: Mapping[str, TensorSpec],
 ) -> None:
     """Raise CheckpointError where what the checkpoint was trained on is no longer what it was."""
     if config.model.precision != manifest["precision"]:
@@ -218,9 +225,9 @@ def _check_sources(
         )
     now = {part: (described[part] or {}).get("fingerprint") for part in ("llm", "encoder")}
     names = {"llm": config.model.llm, "encoder": config.model.encoder}
-    if any(group_of(name) == "alignment" for name in missing):
-        now["handover"] = build.handover_id(config, stage)
-        names["handover"] = build.handover_folder(config, stage)
+    if stage.start is not None:
+        now["handover"] = handover_id(config, stage)
+        names["handover"] = handover_folder(config, stage)
     for what, found in now.items():
         before = manifest["identity"][what]
         if found != before:
@@ -231,12 +238,16 @@ def _check_sources(
 
 
 def frozen_tensors(
-    part: str, specs: Mapping[str, TensorSpec], config: Config, stage: Stage, sources: build.Sources
+    part: str, specs: Mapping[str, TensorSpec], config: Config, sources: build.Sources, handover: Handover | None
 ) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a part that training did not change, from where it took them."""
     if part == "alignment":
-        handover, _ = build.read_handover(config, stage, sources)
         yield from _of_state(build.build_alignment(config, sources, handover).state_dict(), specs, part)
+        return
+    if held := build.part_of(handover, part):
+        for shard in read_tensors(Path(held), f"{part}."):
+            state = {name.removeprefix(f"{part}."): tensor for name, tensor in shard.items()}
+            yield from _of_state(state, {name: specs[name] for name in state if name in specs}, held)
         return
     name, precision = getattr(config.model, part), config.model.precision
     source = sources.encoder_config if part == "encoder" else sources.llm_config

@@ -20,11 +20,12 @@ from lingualift_ds.checkpoint.inspect import (
 )
 from lingualift_ds.checkpoint.listing import Leftover, Listing, list_checkpoints
 from lingualift_ds.checkpoint.manifest import NAME
-from lingualift_ds.errors import CheckpointError
+from lingualift_ds.config.load import load_config
+from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.train.folder import StageFolder
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import stage_of
 
-_STAGE_NAMES = {stage.folder: stage.name for stage in STAGES.values()}
+_STAGE = re.compile("stage([1-9][0-9]?)")
 _TAIL_BYTES = 1 << 20
 """End of metrics.jsonl that is read for its last line."""
 
@@ -141,12 +142,24 @@ def _kind_of_manifest(path: Path, names: list[str]) -> str:
 
 
 def _is_stage_name(name: str) -> bool:
-    return name in _STAGE_NAMES
+    return _STAGE.fullmatch(name) is not None
+
+
+def _stage_name(folder: StageFolder, own_name: str) -> str | None:
+    """What the stage's config calls it; None where that does not tell."""
+    found = _STAGE.fullmatch(own_name)
+    if found is None:
+        return None
+    number = int(found[1])
+    try:
+        return stage_of(load_config(folder.config), number).name
+    except ConfigError:
+        return {1: "language-align", 2: "task-transfer"}.get(number)
 
 
 def _inspect_stage(folder: StageFolder) -> StageReport:
     own_name = os.path.basename(os.path.abspath(folder.path))
-    report = StageReport(folder, _STAGE_NAMES.get(own_name), list_checkpoints(folder.checkpoints))
+    report = StageReport(folder, _stage_name(folder, own_name), list_checkpoints(folder.checkpoints))
     names, problem = names_in(folder.path)
     report.problems += [problem] if problem else []
     if is_folder(folder.artefact):

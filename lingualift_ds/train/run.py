@@ -6,14 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import write_artefact
 from lingualift_ds.checkpoint.manifest import verify
 from lingualift_ds.checkpoint.store import CheckpointStore, sweep
 from lingualift_ds.config.batch import BatchPlan, plan_batch
-from lingualift_ds.config.check import check_config
 from lingualift_ds.config.ds_json import build_ds_config, with_linear, zero_level
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.load import dump_config
@@ -42,6 +39,7 @@ from lingualift_ds.train.course import Run
 from lingualift_ds.train.folder import StageFolder, claim_folder, decide, mark_complete, stage_folder, write_config
 from lingualift_ds.train.handover import contents, hands_over
 from lingualift_ds.train.heldout import Heldout
+from lingualift_ds.train.inherit import Handover, handover_folder, handover_id, read_handover
 from lingualift_ds.train.loop import fit
 from lingualift_ds.train.placement import check_sharding
 from lingualift_ds.train.preempt import Notice, limits
@@ -50,7 +48,7 @@ from lingualift_ds.train.profile import StepTrace
 from lingualift_ds.train.resume import Start, check_probe, clear_what_lies_ahead, draw_on, find_start, load
 from lingualift_ds.train.saving import tell_of_warnings
 from lingualift_ds.train.settle import settle
-from lingualift_ds.train.stages import Stage
+from lingualift_ds.train.stages import Stage, check_stage
 from lingualift_ds.train.state import seed_everything
 
 logger = get_logger(__name__)
@@ -67,7 +65,7 @@ class Prepared:
     sources: build.Sources
     samples: Samples
     heldout: Samples
-    handover: dict[str, Tensor] | None
+    handover: Handover | None
     identity: dict[str, Any]
     """What a resumed run must find unchanged, beside its config."""
 
@@ -82,7 +80,7 @@ def run_stage(
     """
     started = time.monotonic()
     capture_libraries()
-    check_config(config, stage.number, source)
+    check_stage(config, stage, source)
     folder = stage_folder(config, stage)
     start = decide(folder, config, stage, resume_mode, resume_step)
     if start == "complete":
@@ -153,22 +151,21 @@ def _as_expected(place: dist.Place, world_size: int | None) -> dist.Place:
 def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Prepared:
     """Read, check and tokenise everything; on every rank alike, with no process group. Raises UserErrors."""
     settings = config.stage(stage.number)
-    stage.trained(settings)
     batch = plan_batch(settings.batch, dist.read_place().world_size)
     maker = build.read_maker(config, stage)
     sources = build.read_sources(config.model)
     build.check_arrangement(config.model, sources)
     ds_config = build_ds_config(config.model, settings, batch, sources.llm_config.hidden_size)
     parts = ("llm",) if config.model.encoder is None else ("encoder", "llm")
-    check_sharding(stage.folder, settings, parts, stage.trained(settings), zero_level(ds_config))
-    handover, handover_id = build.read_handover(config, stage, sources)
-    samples, heldout = build.read_samples(config, stage, sources, maker)
+    check_sharding(stage.folder, settings, parts, stage.groups, zero_level(ds_config))
     described = build.artefact_config(config, sources)
+    handover = read_handover(config, stage, described)
+    samples, heldout = build.read_samples(config, stage, sources, maker)
     identity = {
         "zero": zero_level(ds_config),
         "llm": described["llm"]["fingerprint"],
         "encoder": (described["encoder"] or {}).get("fingerprint"),
-        "handover": handover_id,
+        "handover": handover and handover.id,
         # Before the data: where a lexicon changes, the samples do, and the cause is to be named.
         "lexicon": maker and maker.digest,
         "data": samples.digest,
@@ -192,7 +189,6 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
     loader = StepLoader(samples, batch, place.rank, seed, layout, order, len(by_epoch))
     total_steps = settings.steps or sum(by_epoch)
     logger.info("%s samples, %s, %s steps, ZeRO-%s", f"{len(samples):,}", batch, total_steps, zero)
-    trained = stage.trained(settings)
     plan = build.plan_model(config, stage, sources, prepared.ds_config, place.world_size)
     if len(set(dist.gather(str(plan)))) > 1:
         raise LaunchError("launch: the ranks' GPUs differ in memory; state the stage's sharding and checkpointing")
@@ -200,7 +196,7 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
         logger.info("%s weights: %s", part, placement)
     ds_config = with_linear(prepared.ds_config, sharded="llm" not in plan.resident)
     model = build.build_model(config, sources, prepared.handover, plan, lambda: loading(ds_config))
-    freeze_all_but(model, trained)
+    freeze_all_but(model, stage.trains)
     logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
     for part in plan.resident:
         model.make_resident(part)
@@ -246,7 +242,7 @@ def settle_run(run: Run, config: Config, sources: build.Sources) -> None:
 
 def _facts(config: Config, stage: Stage, prepared: Prepared, model: BridgedModel) -> dict[str, Any]:
     """What the manifest of every checkpoint says of this run."""
-    handover, data = build.handover_folder(config, stage), config.stage(stage.number).data
+    handover, data = handover_folder(config, stage), config.stage(stage.number).data
     words = [*data.codeswitch.lexicons, *(word for word in data.codeswitch.keep if word.startswith("@"))]
     tensors = [*named_parameters(model), *persistent_buffers(model)]
     return {
@@ -281,9 +277,9 @@ def _hand_over(run: Run, config: Config, stage: Stage, prepared: Prepared) -> No
     facts = {"stage": stage.name, **run.progressed.state_dict(), "identity": prepared.identity}
     write_artefact(
         prepared.folder.artefact,
-        [(name, tensor) for name, tensor in tensors if hands_over(stage, name)],
+        [(name, tensor) for name, tensor in tensors if hands_over(stage, prepared.handover, name)],
         lambda tensors: run.engine.gathered([t for t in tensors if hasattr(t, "ds_id")]),
-        contents(config, stage, prepared.sources, facts),
+        contents(config, stage, prepared.sources, facts, prepared.handover),
     )
     dist.on_main(lambda: mark_complete(prepared.folder, facts))
 
@@ -296,10 +292,10 @@ def _check_still_valid(folder: StageFolder, config: Config, stage: Stage) -> Non
         raise CheckpointError(
             f"{folder.complete}: is damaged; remove it, and the stage goes on from its checkpoint"
         ) from None
-    now = build.handover_id(config, stage)
+    now = handover_id(config, stage)
     if now is not None and before not in (None, now):
         raise CheckpointError(
-            f"{folder.path}: is complete, but was trained on another alignment layer than "
-            f"{build.handover_folder(config, stage)} holds now; set run.output to another folder, or remove it"
+            f"{folder.path}: is complete, but was trained from another artefact than "
+            f"{handover_folder(config, stage)} holds now; set run.output to another folder, or remove it"
         )
     verify(folder.artefact, hashes=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from lingualift_ds.config.schema import Config
 from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.train.folder import StageFolder, stage_folder
-from lingualift_ds.train.stages import STAGES, Stage
+from lingualift_ds.train.stages import Stage
 
 SCRIPTS = {"stage1": (1,), "stage2": (2,), "both": (1, 2), "array": (1, 2), "evaluate": ()}
 """The batch scripts, and the stages that each trains."""
@@ -43,12 +43,11 @@ class Job:
 
 def check_start(config: Config, stage: Stage) -> StageFolder:
     """The stage's folder. Raises CheckpointError where the stage it inherits from is not complete."""
-    settings = config.stage(stage.number)
-    if stage.inherits_from and settings.start_from == "auto" and config.model.encoder is not None:
-        before = stage_folder(config, STAGES[stage.inherits_from])
+    if isinstance(stage.start, int):
+        before = StageFolder(Path(config.run.output) / f"stage{stage.start}")
         if not before.complete.is_file():
             raise CheckpointError(
-                f"stage {stage.number}: {before.complete} is missing; train stage {stage.inherits_from} to its end, or "
+                f"stage {stage.number}: {before.complete} is missing; train stage {stage.start} to its end, or "
                 f"set {stage.folder}.start_from to an artefact's folder or to scratch"
             )
     return stage_folder(config, stage)

@@ -51,7 +51,8 @@ def trained(engine: Engine) -> list[int]:
 if __name__ == "__main__":
     Engine.forward, Engine.step = spoilt_forward, watched_update
     for job in json.load(open(sys.argv[1])):
-        config, stage = load_config(job["config"], job["overrides"]), find_stage(str(job["stage"]))
+        config = load_config(job["config"], job["overrides"])
+        stage = find_stage(config, str(job["stage"]))
         try:
             run_stage(config, stage, "never", job["config"])
         except TrainingError as error:

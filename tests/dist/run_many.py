@@ -14,6 +14,7 @@ from lingualift_ds.train.stages import find_stage
 if __name__ == "__main__":
     for job in json.load(open(sys.argv[1])):
         print("job", job, flush=True)
-        config, stage = load_config(job["config"], job["overrides"]), find_stage(str(job["stage"]))
+        config = load_config(job["config"], job["overrides"])
+        stage = find_stage(config, str(job["stage"]))
         run_stage(config, stage, job.get("resume", "never"), job["config"])
     end_process(0)

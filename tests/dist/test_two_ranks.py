@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from lingualift_ds import hub
 from lingualift_ds.cli.main import main
 from lingualift_ds.config.load import load_config
-from lingualift_ds.train.build import read_handover, read_sources
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.build import artefact_config, read_sources
+from lingualift_ds.train.inherit import read_handover
+from lingualift_ds.train.stages import stage_of
 
 ZERO = (0, 1, 2, 3)
 FAMILIES = (("nllb", "gpt2"), ("xlm-roberta", "gemma2"), ("umt5", "qwen2"), ("bert", "mistral"), ("mt5", "llama"))
@@ -292,7 +293,8 @@ def test_export_of_a_run_that_was_interrupted_answers_and_can_be_started_from(ru
     assert main(["export", str(tmp_path / "run"), *told]) == 2 and not (tmp_path / "none").exists()
     layer = exported(tmp_path, "run", 1, tmp_path / "layer", "--step", "3")
     config = load_config(runs / "recipe-zero3.yaml", [f"stage2.start_from={layer}"])
-    taken, _ = read_handover(config, STAGES[2], read_sources(config.model))
+    ours = artefact_config(config, read_sources(config.model))
+    taken = read_handover(config, stage_of(config, 2), ours).alignment
     last = load_file(tmp_path / "run/stage1/artefact/alignment.safetensors")
     assert {f"alignment.{name}" for name in taken} == last.keys()
     assert not taken["end"].equal(last["alignment.end"]), "step 3 is not step 5"

@@ -8,7 +8,7 @@ from torch.nn import functional
 from lingualift_ds.config.load import load_config
 from lingualift_ds.model.attention import extents, sample_attention, varlen_attention
 from lingualift_ds.train.run import run_stage
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import stage_of
 
 pytestmark = pytest.mark.gpu
 
@@ -65,5 +65,5 @@ def test_a_stage_trains_in_bf16_at_zero_3(tmp_path, stage):
         tiny.write_recipe(tmp_path, 3, precision="bf16"),
         [f"run.cache={tmp_path}/cache", "stage2.start_from=scratch", "stage2.sharding.encoder=resident"],
     )
-    run_stage(config, STAGES[stage], "never", "test")
+    run_stage(config, stage_of(config, stage), "never", "test")
     assert (tmp_path / f"run/stage{stage}/COMPLETE").is_file()

@@ -116,7 +116,7 @@ def test_recipes_pass_check_without_a_network(path, stage, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ds_configs").symlink_to(ROOT / "ds_configs")
     config = load_config(path)
-    for settings in (config.stage1, config.stage2):
+    for settings in config.stages.values():
         for name in (*settings.data.train, *settings.data.heldout):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text('{"text": "a", "target": "b"}\n')

@@ -42,7 +42,7 @@ def test_resolved_config_reads_back_equal(tmp_path):
     path = tmp_path / "resolved.yaml"
     path.write_text(dump_config(config))
     assert load_config(path) == config
-    assert config.stage1.optimizer.groups["alignment"].lr == 1e-3
+    assert config.stage(1).optimizer.groups["alignment"].lr == 1e-3
 
 
 def test_config_is_frozen(tmp_path):
@@ -84,13 +84,13 @@ def test_an_override_reaches_one_stage_also_where_yaml_shares_them(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("model: {llm: a}\nstage1: &s {optimizer: {lr: 1}, epochs: 3}\nstage2: {<<: *s, epochs: 4}\n")
     config = load_config(path, ["stage1.optimizer.lr=2"])
-    assert (config.stage1.optimizer.lr, config.stage2.optimizer.lr) == (2, 1)
-    assert (config.stage1.epochs, config.stage2.epochs) == (3, 4)
+    assert (config.stage(1).optimizer.lr, config.stage(2).optimizer.lr) == (2, 1)
+    assert (config.stage(1).epochs, config.stage(2).epochs) == (3, 4)
 
 
 def test_numbers_written_as_yaml_text_are_numbers(tmp_path):
     # YAML 1.1 reads 6e-4 as text.
-    assert load_config(write(tmp_path, stage1={"optimizer": {"lr": "6e-4"}})).stage1.optimizer.lr == 6e-4
+    assert load_config(write(tmp_path, stage1={"optimizer": {"lr": "6e-4"}})).stage(1).optimizer.lr == 6e-4
 
 
 @pytest.mark.parametrize(

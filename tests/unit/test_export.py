@@ -26,7 +26,6 @@ from lingualift_ds.model.llms import llm_class, load_llm
 from lingualift_ds.model.loading import read_config, stored_as_used, weight_files
 from lingualift_ds.train.build import read_sources
 from lingualift_ds.train.export import find_stage_folder, frozen_tensors
-from lingualift_ds.train.stages import STAGES
 
 MB = 1_000_000
 
@@ -217,7 +216,7 @@ def test_a_part_whose_files_transformers_converts_is_loaded_whole_and_said_to_be
     specs = {name: TensorSpec.of(tensor) for name, tensor in state.items()}
     monkeypatch.setattr(logging.getLogger("lingualift_ds"), "propagate", True)
     with caplog.at_level("INFO", "lingualift_ds"):
-        read = dict(frozen_tensors("encoder", specs, config, STAGES[2], sources))
+        read = dict(frozen_tensors("encoder", specs, config, sources, None))
     assert read.keys() == state.keys() and all(t.equal(state[n]) for n, t in read.items())
     assert f"encoder: frozen, loaded whole from {folder}" in caplog.text
 

@@ -24,7 +24,7 @@ from lingualift_ds.model.encoders import load_encoder
 from lingualift_ds.model.llms import load_llm
 from lingualift_ds.train import build
 from lingualift_ds.train.handover import contents
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import stage_of
 
 COUNT = 12
 
@@ -39,14 +39,17 @@ def make_run(folder, seed=1, **model):
         alignment = build.build_alignment(config, sources, None)
         encoder = load_encoder(config.model.encoder, sources.encoder_config, "fp32")
     bridged = BridgedModel(load_llm(config.model.llm, "fp32", sources.llm_config), encoder, alignment)
-    for number, stage in STAGES.items():
+    for number in (1, 2):
+        if not (config.model.encoder or number == 2):
+            continue
+        stage = stage_of(config, number)
         parts = {name: t for name, t in bridged.state_dict().items() if number == 2 or name.startswith("alignment.")}
         if parts:
             output = folder / f"run/stage{number}/artefact"
             output.parent.mkdir(parents=True, exist_ok=True)
             facts = {"stage": stage.name, "step": 1, "samples": 1, "tokens": 1, "identity": {}}
             specs = {name: TensorSpec.of(tensor) for name, tensor in parts.items()}
-            stream_artefact(output, specs, parts.items(), contents(config, stage, sources, facts))
+            stream_artefact(output, specs, parts.items(), contents(config, stage, sources, facts, None))
     return folder / "run"
 
 

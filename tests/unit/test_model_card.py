@@ -18,7 +18,7 @@ WHOLE = {
     "llm": {"name": "/somewhere/llama", "fingerprint": "f" * 64, "config": {}},
 }
 DATA = DataConfig(train=("/home/me/gsm8k.jsonl",), codeswitch=CodeSwitchConfig(("lex/",), languages=("sw:2", "bn")))
-RUN = Config(ModelConfig("/somewhere/llama", "google/mt5-xl"), stage1=StageConfig(data=DATA))
+RUN = Config(ModelConfig("/somewhere/llama", "google/mt5-xl"), stages={1: StageConfig(data=DATA)})
 
 
 TRAINED = {1: ("alignment",), 2: ("llm",)}
@@ -76,7 +76,7 @@ def test_languages_of_stage_1_are_those_stated_or_those_its_data_tells_of(tmp_pa
     assert stage1_languages({1: RUN}) == ("sw", "bn")
     assert stage1_languages({}) == ()
     rows = tmp_path / "stage1.jsonl"
-    made = replace(RUN, stage1=StageConfig(data=DataConfig(train=(str(rows),))))
+    made = replace(RUN, stages={1: StageConfig(data=DataConfig(train=(str(rows),)))})
     assert stage1_languages({1: made}) == ()
     (tmp_path / "stage1.report.json").write_text('{"languages": {"sw": {}, "te": {}}}')
     assert stage1_languages({1: made}) == ("sw", "te")

@@ -10,7 +10,7 @@ from lingualift_ds.dist import HERE, Place
 from lingualift_ds.errors import LaunchError
 from lingualift_ds.train import preempt, run
 from lingualift_ds.train.preempt import Notice, limits
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import stage_of
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def test_every_phase_that_can_hang_has_a_limit():
 
 def test_other_number_of_ranks_than_stated_is_an_error_before_anything_is_loaded(monkeypatch, tmp_path):
     config = Config(model=ModelConfig(llm="nowhere"), run=RunConfig(output=str(tmp_path / "run"), world_size=8))
-    monkeypatch.setattr(run, "check_config", lambda *arguments: None)
+    monkeypatch.setattr(run, "check_stage", lambda *arguments: None)
     monkeypatch.setattr(run.dist, "read_place", lambda: Place(0, 2, 0, "srun", 2))
     monkeypatch.setattr(run.dist, "meet", lambda place: pytest.fail("the ranks have met already"))
     before = HERE.moves
     with pytest.raises(LaunchError, match="run.world_size: 8, but srun started 2 ranks"):
-        run.run_stage(config, STAGES[1], "auto", "recipe.yaml")
+        run.run_stage(config, stage_of(config, 1), "auto", "recipe.yaml")
     assert HERE.moves == before

@@ -21,7 +21,7 @@ from lingualift_ds.train.folder import claim_folder, decide, stage_folder
 from lingualift_ds.train.hashes import source_fingerprint
 from lingualift_ds.train.probe import FILE, Probe
 from lingualift_ds.train.resume import clear_what_lies_ahead
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import stage_of
 from lingualift_ds.train.state import Progressed
 
 
@@ -102,7 +102,8 @@ def test_garbage_in_the_remembered_hashes_costs_only_the_hashing(tmp_path):
 
 def test_paths_may_differ_once_there_is_a_checkpoint_with_hashes(tmp_path):
     recipe = tiny.write_recipe(tmp_path)
-    config, stage = load_config(str(recipe), []), STAGES[1]
+    config = load_config(str(recipe), [])
+    stage = stage_of(config, 1)
     folder = stage_folder(config, stage)
     folder.checkpoints.mkdir(parents=True)
     folder.config.write_text(dump_config(config))
@@ -125,7 +126,8 @@ def test_paths_may_differ_once_there_is_a_checkpoint_with_hashes(tmp_path):
 
 
 def test_start_that_was_killed_before_it_wrote_anything_is_fresh(tmp_path):
-    config, stage = load_config(str(tiny.write_recipe(tmp_path)), []), STAGES[1]
+    config = load_config(str(tiny.write_recipe(tmp_path)), [])
+    stage = stage_of(config, 1)
     folder = stage_folder(config, stage)
     claim_folder(folder)
     (folder.path / "config.yaml.tmp").write_text("run:")

@@ -20,7 +20,7 @@ from lingualift_ds.model.arrangement import arrange_encoder, arrange_llm, use
 from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.encoders import let_pack
 from lingualift_ds.model.loss import fuse_head
-from lingualift_ds.train.stages import STAGES
+from lingualift_ds.train.stages import LINGUALIFT
 
 TINY = shapes.PRESETS["tiny"]
 LAYOUT = prompt_layout(AlignmentConfig())
@@ -59,7 +59,7 @@ def gradients(parts, trained: tuple[str, ...], loss: torch.Tensor) -> list[torch
 
 @pytest.mark.parametrize("stage", (1, 2))
 def test_reference_and_ours_are_the_same_computation(parts, stage):
-    trained = STAGES[stage].trains
+    trained = LINGUALIFT[stage].trains
     for name, part in parts.items():
         part.requires_grad_(name in trained)
     use(parts["llm"], replace(arrange_llm(ModelConfig("", ""), TINY.llm_config(), False)[0], kernel="sdpa"))
