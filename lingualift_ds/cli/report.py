@@ -1,10 +1,12 @@
-"""`lingualift-ds report`: results folders side by side, as a table here and as files to keep.
+"""`lingualift-ds report`: results folders side by side, or a sweep's figures, as a table here and as files to keep.
 
 lingualift-ds report runs/eval-base runs/eval --names base,LinguaLIFT
+lingualift-ds report runs/sweep
 """
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +16,12 @@ from lingualift_ds.log import get_logger
 
 _MOST = 8
 """Results side by side: as many as there are colours and markers that all eyes tell apart."""
+_SWEEP = "sweep.json"
+"""What the folder of a sweep holds."""
 _EPILOG = (
     "Several results are held against the first one; what got worse stands first. Written are report.html (one page, "
-    "opens anywhere), report.md, results.csv, means.csv, deltas.csv, accuracy.png and fertility.png."
+    "opens anywhere), report.md, results.csv, means.csv, deltas.csv, accuracy.png and fertility.png. The "
+    "folder of a sweep gives sweep.html, sweep.md, sweep.csv and a picture for each of its figures and tasks."
 )
 _logger = get_logger(__name__)
 
@@ -27,9 +32,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "report", help="tables, pictures and one page of results; several side by side", epilog=_EPILOG
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="what `evaluate --output` wrote; the first is the baseline"
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="what `evaluate --output` wrote (the first is the baseline), or one that `sweep` wrote",
     )
-    parser.add_argument("--output", type=Path, metavar="OUT", help="folder of the report's files (the first DIR)")
+    parser.add_argument(
+        "--output", type=Path, metavar="OUT", help="folder of the report's files (the first DIR; of a sweep DIR/report)"
+    )
     parser.add_argument("--names", metavar="A,B", help="what to call the results (as they call themselves)")
     parser.set_defaults(run=run)
 
@@ -42,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lingualift_ds.evaluate.report.results import check_comparable, read_results
     from lingualift_ds.evaluate.report.table import to_terminal
 
+    if any((folder / _SWEEP).is_file() for folder in arguments.folders):
+        return _run_sweep(arguments)
     names = _names(arguments.names, arguments.folders)
     output = arguments.output or arguments.folders[0]
     check_output(output)
@@ -54,6 +67,31 @@ def run(arguments: argparse.Namespace) -> int:
     comparisons = compare(results)
     written = write_report(results, comparisons, output)
     _print(to_terminal(results, comparisons, uses_colour(sys.stdout)))
+    _logger.info(f"written: {', '.join(map(str, written))}")
+    return 0
+
+
+def _run_sweep(arguments: argparse.Namespace) -> int:
+    """The report on a sweep's folder. Raises ConfigError and DataError."""
+    from lingualift_ds.cli.preview import uses_colour
+    from lingualift_ds.evaluate.report.sweep.comparison import compare_sweep
+    from lingualift_ds.evaluate.report.sweep.files import write_sweep
+    from lingualift_ds.evaluate.report.sweep.reading import read_sweep
+    from lingualift_ds.evaluate.report.sweep.table import to_terminal
+
+    folder = next(folder for folder in arguments.folders if (folder / _SWEEP).is_file())
+    if len(arguments.folders) > 1:
+        raise ConfigError(
+            f"{folder} is the folder of a sweep: it is reported alone; {len(arguments.folders)} DIR given"
+        )
+    if arguments.names is not None:
+        raise ConfigError(f"--names: {folder} is the folder of a sweep, whose arms have names in {_SWEEP}")
+    command = ["lingualift-ds", "report", str(folder)]
+    command += ["--output", str(arguments.output)] if arguments.output else []
+    sweep = read_sweep(folder)
+    comparisons, made_by = compare_sweep(sweep), shlex.join(command)
+    written = write_sweep(sweep, comparisons, made_by, arguments.output or folder / "report")
+    _print(to_terminal(sweep, comparisons, made_by, uses_colour(sys.stdout)))
     _logger.info(f"written: {', '.join(map(str, written))}")
     return 0
 

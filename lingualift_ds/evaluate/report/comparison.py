@@ -6,6 +6,7 @@ Avg. of all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -130,13 +131,29 @@ class Change:
     delta: Delta
 
 
+class Compared(Protocol):
+    """A task whose lines may differ from the first results."""
+
+    @property
+    def task(self) -> str:
+        """Its name."""
+
+    @property
+    def means(self) -> tuple[Line, ...]:
+        """LR., MR., HR. and Avg., as far as there are."""
+
+    @property
+    def languages(self) -> tuple[Line, ...]:
+        """The languages."""
+
+
 def compare(results: Sequence[Results]) -> list[TaskComparison]:
     """All tasks of all results, in the order in which they are met."""
     names = dict.fromkeys(task for one in results for task in one.tasks)
     return [_compare(task, results) for task in names]
 
 
-def changes(comparisons: Sequence[TaskComparison]) -> tuple[list[Change], list[Change], list[Change]]:
+def changes(comparisons: Sequence[Compared]) -> tuple[list[Change], list[Change], list[Change]]:
     """What got worse, got better, stayed as in the first results: significant ones first, then by size."""
     found = [
         Change(name, comparison.task, line, line.deltas[name])
@@ -155,11 +172,11 @@ def _compare(task: str, results: Sequence[Results]) -> TaskComparison:
     others = [name for name in tasks if first and name != first]
     levels = {code: language.level for found in tasks.values() for code, language in found.languages.items()}
     common = [code for code in levels if all(code in found.languages for found in tasks.values())]
-    languages = _corrected([_language(code, levels[code], tasks, first) for code in levels], others)
+    languages = corrected([_language(code, levels[code], tasks, first) for code in levels], others)
     of_level = {level: [code for code in common if levels[code] == level] for level in LEVELS}
     means = [_mean(MEANS[level], level, codes, tasks, first) for level, codes in of_level.items() if codes]
     means += [_mean(AVERAGE, None, common, tasks, first)] if common else []
-    by_label = {line.label: line for line in _corrected(means, others)}
+    by_label = {line.label: line for line in corrected(means, others)}
     lead = next(iter(tasks))
     groups = []
     for level in (*LEVELS, None):
@@ -232,7 +249,7 @@ def _answers(languages: Sequence[LanguageResults], ids: Sequence[str]) -> np.nda
     return array
 
 
-def _corrected(lines: list[Line], names: Sequence[str]) -> list[Line]:
+def corrected(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     """The lines with Holm's correction of the p-values of each of the results `names`."""
     deltas = [dict(line.deltas) for line in lines]
     for name in names:

@@ -24,7 +24,7 @@ def results_csv(comparisons: Sequence[TaskComparison]) -> str:
                 shares = [getattr(found, key) for key in wording.SHARES]
                 start = [name, comparison.task, line.label, line.level, score.n, score.share, *score.interval]
                 rows.append([*start, *shares, found.tokens_per_word])
-    return _csv([*RESULTS, "tokens_per_word"], rows)
+    return csv_text([*RESULTS, "tokens_per_word"], rows)
 
 
 def means_csv(comparisons: Sequence[TaskComparison]) -> str:
@@ -35,7 +35,7 @@ def means_csv(comparisons: Sequence[TaskComparison]) -> str:
             for name, score in line.scores.items():
                 languages = " ".join(line.languages)
                 rows.append([name, comparison.task, line.label, languages, score.n, score.share, *score.interval])
-    return _csv(MEANS, rows)
+    return csv_text(MEANS, rows)
 
 
 def deltas_csv(comparisons: Sequence[TaskComparison]) -> str:
@@ -49,10 +49,11 @@ def deltas_csv(comparisons: Sequence[TaskComparison]) -> str:
             start = [change.name, first[change.task], change.task, kind, line.label, line.level]
             counts = [line.scores[change.name].n, delta.delta, *delta.interval, delta.lost, delta.won]
             rows.append([*start, *counts, delta.p, delta.holm, str(delta.significant).lower()])
-    return _csv(DELTAS, rows)
+    return csv_text(DELTAS, rows)
 
 
-def _csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A head and rows as CSV, floats to six digits."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(heads)

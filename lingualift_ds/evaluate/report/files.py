@@ -1,6 +1,6 @@
 """The report's files in a folder, each whole or not at all, and none of an earlier report left beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,10 +19,10 @@ NAMES = (PAGE, "report.md", "results.csv", "means.csv", "deltas.csv", "accuracy.
 _logger = get_logger(__name__)
 
 
-def check_output(folder: Path) -> None:
-    """Make sure that files of these names are an earlier report's. Raises DataError for any other."""
-    there = [name for name in NAMES if (folder / name).exists()]
-    if there and not _is_page(folder / PAGE):
+def check_output(folder: Path, page: str = PAGE, names: Iterable[str] = NAMES) -> None:
+    """Make sure that files of these names are an earlier report's, as its `page` shows. Raises DataError where not."""
+    there = [name for name in names if (folder / name).exists()]
+    if there and not _is_page(folder / page):
         raise DataError(f"{folder / there[0]}: is there and no report of this command; name another --output")
 
 
@@ -47,7 +47,16 @@ def write_report(results: Sequence[Results], comparisons: Sequence[TaskCompariso
         files |= _pictures(comparisons, {one.name: number for number, one in enumerate(results)})
     except ConfigError as error:
         _logger.warning(f"no accuracy.png and fertility.png: {error}")
-    for name in NAMES:
+    return replace_files(folder, files, NAMES)
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes], names: Iterable[str]) -> list[Path]:
+    """Write `files`, remove others of `names`, and return the paths of what is there, in the order of `names`.
+
+    Raises:
+        DataError: where the file system refuses.
+    """
+    for name in names:
         if name in files:
             with AtomicFile(folder / name) as file:
                 file.write(files[name])
@@ -55,7 +64,7 @@ def write_report(results: Sequence[Results], comparisons: Sequence[TaskCompariso
         else:
             with suppress(FileNotFoundError):
                 (folder / name).unlink()
-    return [folder / name for name in NAMES if name in files]
+    return [folder / name for name in names if name in files]
 
 
 def _pictures(comparisons: Sequence[TaskComparison], numbers: Mapping[str, int]) -> dict[str, bytes]:

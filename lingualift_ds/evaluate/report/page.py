@@ -4,7 +4,7 @@ What got worse stands first. Numbers are in tables, and drawn beside them; each 
 own, so nothing hangs on colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lingualift_ds.data.codeswitch.page_parts import STYLE as SHARED_STYLE
 from lingualift_ds.data.codeswitch.page_parts import fold, row, safe, table
@@ -19,7 +19,7 @@ from lingualift_ds.evaluate.report.style import STYLE
 
 GENERATOR = '<meta name="generator" content="lingualift-ds report"/>'
 """By which a page of this command is known."""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Forbids the browser what escaping prevents already: to run or to fetch what the outputs name."""
 
 
@@ -39,11 +39,16 @@ def to_html(results: Sequence[Results], comparisons: Sequence[TaskComparison]) -
         '<h2 id="made-from">Made from</h2>',
         _made_from(results, numbers),
     ]
+    return document(title, body)
+
+
+def document(title: str, body: Iterable[str], style: str = "", policy: str = POLICY) -> str:
+    """A page of parts, those that are empty left out; `style` is added to that of all reports."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"/>\n{GENERATOR}\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"/>\n{GENERATOR}\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>{title}</title>\n<style>\n{SHARED_STYLE}{STYLE}</style>\n</head>\n"
+        f"<title>{title}</title>\n<style>\n{SHARED_STYLE}{STYLE}{style}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(part for part in body if part) + "\n</main>\n</body>\n</html>\n"
     )
 
@@ -59,14 +64,15 @@ def _verdicts(results: Sequence[Results], comparisons: Sequence[TaskComparison])
         title = f"{way.capitalize()} than {first}" if found else f"Nothing got {way} than {first}"
         parts = []
         for said, by_results in wording.split(found):
-            lines = "".join(_of(heading, listed) for heading, listed in by_results.items())
+            lines = "".join(listed_changes(heading, listed) for heading, listed in by_results.items())
             minor = way == "better" and said == wording.NOT_SIGNIFICANT
             parts.append(fold(said, lines) if minor else f"<h3>{said}</h3>{lines}")
         boxes.append(f'<aside class="{kind}" aria-label="{title}"><h2>{title}</h2>{"".join(parts)}</aside>')
     return "\n".join(boxes)
 
 
-def _of(heading: str, found: Sequence[Change]) -> str:
+def listed_changes(heading: str, found: Sequence[Change]) -> str:
+    """A paragraph of changes under their heading."""
     said = [f'<span class="change">{_short(c.line)} {wording.starred(c.delta)}</span>' for c in found]
     return f'<p><span class="results-of">{safe(heading)}</span>{" ".join(said)}</p>'
 

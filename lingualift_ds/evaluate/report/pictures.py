@@ -4,16 +4,12 @@ Codes and English names stand in them, never native ones: the fonts of most mach
 beside colours.
 """
 
-import io
 import textwrap
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lingualift_ds.data.codeswitch.marked import visible
-from lingualift_ds.errors import ConfigError
 from lingualift_ds.evaluate.report import wording
+from lingualift_ds.evaluate.report.canvas import FAINT, GRID, any_letters, new_figure, plain, to_png
 from lingualift_ds.evaluate.report.comparison import Line, TaskComparison, changes
 from lingualift_ds.evaluate.report.drawing import COLOURS
 from lingualift_ds.evaluate.report.fertility import Panel, panels, place_labels, span
@@ -21,13 +17,10 @@ from lingualift_ds.evaluate.report.statistics import ALPHA
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _MARKERS = "os^DvPXp"
 _FILLED = {"low": 1.0, "medium": 0.4, "high": 0.0, None: 0.0}
 """How much of its colour a marker of a level has inside."""
-_DPI = 130
-_GRID, _FAINT = "#dddddd", "#555555"
 
 
 def accuracy_png(comparisons: Sequence[TaskComparison], numbers: Mapping[str, int]) -> bytes:
@@ -35,11 +28,11 @@ def accuracy_png(comparisons: Sequence[TaskComparison], numbers: Mapping[str, in
     figures = [_rows(comparison) for comparison in comparisons]
     each = 0.13 + 0.06 * len(numbers)
     heights = [each * len(rows) + 0.15 * len(_title(c)) + 1.0 for c, rows in zip(comparisons, figures)]
-    figure = _figure(9.0, sum(heights) + 0.6)
+    figure = new_figure(9.0, sum(heights) + 0.6)
     axes = figure.subplots(len(comparisons), 1, squeeze=False, height_ratios=heights)[:, 0]
     for one, comparison, rows in zip(axes, comparisons, figures):
         _draw_accuracy(one, comparison, rows, numbers)
-    return _png(figure)
+    return to_png(figure)
 
 
 def fertility_png(comparisons: Sequence[TaskComparison], numbers: Mapping[str, int]) -> bytes | None:
@@ -48,7 +41,7 @@ def fertility_png(comparisons: Sequence[TaskComparison], numbers: Mapping[str, i
     if not shown:
         return None
     columns = max(len(found) for found in shown)
-    figure = _figure(max(4.6 * columns, 6.0), 4.2 * len(shown) + 0.4)
+    figure = new_figure(max(4.6 * columns, 6.0), 4.2 * len(shown) + 0.4)
     grid = figure.subplots(len(shown), columns, squeeze=False)
     for row, found in zip(grid, shown):
         for axes in row[len(found) :]:
@@ -58,13 +51,13 @@ def fertility_png(comparisons: Sequence[TaskComparison], numbers: Mapping[str, i
     uncounted = sorted({code for found in shown for panel in found for code in panel.uncounted})
     said = "Filled: low-resource, tinted: medium, hollow: high or no level."
     said += f" Left out, their words not being counted: {', '.join(uncounted)}." if uncounted else ""
-    figure.supxlabel(textwrap.fill(said, 40 * columns + 30), fontsize=8, color=_FAINT)
-    with _any_letters():
+    figure.supxlabel(textwrap.fill(said, 40 * columns + 30), fontsize=8, color=FAINT)
+    with any_letters():
         figure.draw_without_rendering()  # settles the layout, so that labels know how much room there is
     for row, found in zip(grid, shown):
         for axes, panel in zip(row, found):
             _label(axes, panel)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _draw_accuracy(
@@ -74,7 +67,7 @@ def _draw_accuracy(
     for place, row in enumerate(rows):
         if isinstance(row, str):
             continue
-        axes.axhline(place, color=_GRID, lw=0.5, zorder=0)
+        axes.axhline(place, color=GRID, lw=0.5, zorder=0)
         for order, name in enumerate(comparison.tasks):
             if name not in row.scores:
                 continue
@@ -93,13 +86,13 @@ def _draw_accuracy(
     axes.set_xlabel(f"right answers, %; bars: 95 % intervals{star}", fontsize=8)
     axes.xaxis.set_ticks_position("both")
     axes.tick_params(labeltop=True, labelsize=8, length=0)
-    axes.grid(axis="x", color=_GRID)
+    axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.set_title("\n".join(_title(comparison)), fontsize=9, loc="left", pad=30)
     handles = [
         axes.plot(
-            [], [], _MARKERS[numbers[name]], color=COLOURS[numbers[name]], ls="-", lw=1.2, ms=5, label=_safe(name)
+            [], [], _MARKERS[numbers[name]], color=COLOURS[numbers[name]], ls="-", lw=1.2, ms=5, label=plain(name)
         )[0]
         for name in comparison.tasks
     ]
@@ -127,17 +120,17 @@ def _row_label(row: Line | str) -> str:
 def _title(comparison: TaskComparison) -> list[str]:
     """The task, and what got worse in it."""
     task = next(iter(comparison.tasks.values()))
-    lines = [_safe(f"{comparison.task}: {task.metric}")]
+    lines = [plain(f"{comparison.task}: {task.metric}")]
     if not comparison.others:
         return lines
     worse = changes([comparison])[0]
     if not worse:
-        return [*lines, _safe(f"nothing got worse than {comparison.first}")]
+        return [*lines, plain(f"nothing got worse than {comparison.first}")]
     for name in comparison.others:
         listed = [f"{c.line.label} {wording.starred(c.delta)}" for c in worse if c.name == name]
         if listed:
             said = f"{name}, worse than {comparison.first}: {', '.join(listed)}"
-            lines += textwrap.wrap(_safe(said), 92, subsequent_indent="    ")
+            lines += textwrap.wrap(plain(said), 92, subsequent_indent="    ")
     return lines
 
 
@@ -160,8 +153,8 @@ def _draw_scatter(axes: "Axes", panel: Panel, number: int, across: tuple[float, 
     axes.set_xlabel("encoder tokens per word", fontsize=8)
     axes.set_ylabel("right answers, %", fontsize=8)
     correlation = "" if panel.correlation is None else f", rank correlation {panel.correlation:.2f}"
-    axes.set_title(_safe(f"{panel.name}, {panel.task}{correlation}"), fontsize=9)
-    axes.grid(color=_GRID)
+    axes.set_title(plain(f"{panel.name}, {panel.task}{correlation}"), fontsize=9)
+    axes.grid(color=GRID)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, length=0)
     axes.spines[:].set_visible(False)
@@ -180,34 +173,6 @@ def _label(axes: "Axes", panel: Panel) -> None:
             (label[0] - place[0], place[1] - label[1]),
             textcoords="offset points", ha="center", va="center_baseline", fontsize=8, zorder=4,
         )  # fmt: skip
-
-
-def _figure(width: float, height: float) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("pictures need matplotlib: pip install 'lingualift_ds[plots]'") from None
-    return Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
-
-
-def _png(figure: "Figure") -> bytes:
-    written = io.BytesIO()
-    with _any_letters():
-        figure.savefig(written, format="png", dpi=_DPI, metadata={"Software": None})
-    return written.getvalue()
-
-
-@contextmanager
-def _any_letters() -> Iterator[None]:
-    """Say nothing of a letter in a name that no font has: a box stands for it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
-def _safe(text: str) -> str:
-    """A text that matplotlib takes as it is: no formula, no control character."""
-    return visible(text).replace("\n", " ").replace("$", r"\$")
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

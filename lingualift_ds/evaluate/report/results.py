@@ -21,7 +21,7 @@ FORMAT = 1
 LEVELS = ("low", "medium", "high")
 """Resource levels of languages."""
 
-_FILE = "results.json"
+FILE = "results.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _TEXTS, _FLAGS = ("id", "question", "answer", "output"), ("correct", "truncated")
 _TEXTS_OR_NULL, _COUNTS = ("given", "output_language"), ("encoder_tokens", "words")
@@ -110,22 +110,15 @@ def read_results(folder: Path | str, name: str | None = None) -> Results:
             that contradict what `results.json` says of them.
     """
     folder = Path(folder)
-    path = folder / _FILE
+    path = folder / FILE
     if not path.is_file():
         found = "holds no results.json" if folder.is_dir() else "no such folder"
         raise DataError(f"{folder}: {found}; a folder that `lingualift-ds evaluate --output` wrote is needed")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-    if not isinstance(values, dict) or "format" not in values:
-        raise DataError(f"{path}: no results of `lingualift-ds evaluate`: the key 'format' is missing")
-    if values["format"] != FORMAT or isinstance(values["format"], bool):
-        raise DataError(f"{path}: format {excerpt(str(values['format']))}: unknown; this version reads format {FORMAT}")
-    tasks = _field(path, values, "tasks", dict)
+    values = read_formatted(path, FORMAT, "results of `lingualift-ds evaluate`")
+    tasks = required(path, values, "tasks", dict)
     if not tasks:
         raise DataError(f"{path}: 'tasks' is empty; there is nothing to report")
-    created = _field(path, values, "created", str)
+    created = required(path, values, "created", str)
     try:
         datetime.fromisoformat(created)
     except ValueError:
@@ -133,14 +126,29 @@ def read_results(folder: Path | str, name: str | None = None) -> Results:
             f"{path}: 'created' is {excerpt(created)}; a time such as 2025-01-31T12:00:00 is needed"
         ) from None
     return Results(
-        name=name or _field(path, values, "name", str),
+        name=name or required(path, values, "name", str),
         folder=folder,
-        model=_field(path, values, "model", str),
+        model=required(path, values, "model", str),
         created=created,
-        versions=_field(path, values, "versions", dict),
-        settings=_field(path, values, "settings", dict),
-        tasks={task: _task(folder, task, _field(path, tasks, task, dict, "tasks")) for task in tasks},
+        versions=required(path, values, "versions", dict),
+        settings=required(path, values, "settings", dict),
+        tasks={task: _task(folder, task, required(path, tasks, task, dict, "tasks")) for task in tasks},
     )
+
+
+def read_formatted(path: Path, version: int, what: str) -> dict:
+    """The object of a JSON file that states its format, which is `version`. Raises DataError for any other."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error})") from None
+    if not isinstance(values, dict) or "format" not in values:
+        raise DataError(f"{path}: no {what}: the key 'format' is missing")
+    if values["format"] != version or isinstance(values["format"], bool):
+        raise DataError(
+            f"{path}: format {excerpt(str(values['format']))}: unknown; this version reads format {version}"
+        )
+    return values
 
 
 def check_comparable(results: Sequence[Results]) -> None:
@@ -184,30 +192,30 @@ def name_of(code: str) -> str:
 
 
 def _task(folder: Path, task: str, values: dict) -> TaskResults:
-    path = folder / _FILE
-    languages = _field(path, values, "languages", dict, task)
+    path = folder / FILE
+    languages = required(path, values, "languages", dict, task)
     for name in (task, *languages):
         if not _NAME.fullmatch(name):
             raise DataError(f"{path}: {excerpt(name)} is no name of a task or language: letters, digits, - and _")
     if not languages:
         raise DataError(f"{path}: {task} has no language; there is nothing to report")
     return TaskResults(
-        kind=_field(path, values, "kind", str, task),
-        metric=_field(path, values, "metric", str, task),
+        kind=required(path, values, "kind", str, task),
+        metric=required(path, values, "metric", str, task),
         languages={code: _language(folder, task, code, languages[code]) for code in languages},
     )
 
 
 def _language(folder: Path, task: str, code: str, stated: Any) -> LanguageResults:
     path = folder / task / f"{code}.jsonl"
-    where = f"{folder / _FILE}: {task}, {code}"
+    where = f"{folder / FILE}: {task}, {code}"
     if not isinstance(stated, dict):
         raise DataError(f"{where}: found a JSON {kind_name(stated)}, an object {{...}} is needed")
     level = stated.get("level")
     if level is not None and level not in LEVELS:
         raise DataError(f"{where}: level {excerpt(str(level))}: unknown; low, medium, high or null")
     if not path.is_file():
-        raise DataError(f"{path}: no such file, though {_FILE} has {code} of {task}; the results are not whole")
+        raise DataError(f"{path}: no such file, though {FILE} has {code} of {task}; the results are not whole")
     rows: dict[str, Row] = {}
     objects = []
     for number, record in read_jsonl(path):
@@ -275,11 +283,12 @@ def _row(where: str, record: dict, code: str) -> Row:
     return Row(**values, choices=tuple(map(str, choices)))
 
 
-def _field(path: Path, values: dict, key: str, kind: type, inside: str = "") -> Any:
+def required(path: Path, values: dict, key: str, kind: type, inside: str = "") -> Any:
+    """The value of a key that must be there and of its kind, in `path`'s object `inside`. Raises DataError."""
     place = f"{inside}, {key!r}" if inside else repr(key)
     if key not in values:
         raise DataError(f"{path}: {place} is missing")
     if not isinstance(values[key], kind):
-        needed = {str: "a string", dict: "an object {...}"}[kind]
+        needed = {str: "a string", dict: "an object {...}", list: "an array [...]"}[kind]
         raise DataError(f"{path}: {place} is a JSON {kind_name(values[key])}; {needed} is needed")
     return values[key]

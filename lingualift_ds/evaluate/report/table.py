@@ -1,33 +1,17 @@
 """The report as text: tables for the terminal, coloured or not, and as Markdown."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from lingualift_ds.data.codeswitch.marked import visible
 from lingualift_ds.evaluate.report import wording
 from lingualift_ds.evaluate.report.comparison import Change, Line, TaskComparison, changes
 from lingualift_ds.evaluate.report.results import Results, name_of
-
-_TONES = {"worse": "\x1b[33m", "better": "\x1b[1;36m", "faint": "\x1b[2m", "strong": "\x1b[1m"}
-"""Yellow and bold cyan: told apart by all eyes, on dark and on light ground."""
-_END = "\x1b[0m"
-_WIDTH = 110
-"""Of lines of text in a terminal; tables are as wide as they are."""
-
-_HARD = "\u00a0"
-"""A space at which no line ends."""
-
-Cell = tuple[str, str]
-"""A text and its tone."""
+from lingualift_ds.evaluate.report.text_tables import HARD, WIDTH, Cell, aligned, painter, piped, plain
 
 
 def to_terminal(results: Sequence[Results], comparisons: Sequence[TaskComparison], colour: bool) -> str:
     """What got worse, then a table a task, as text. Nothing in it acts on the terminal but its colours."""
-
-    def paint(text: str, tone: str) -> str:
-        harmless = visible(text).replace("\n", " ")
-        return f"{_TONES[tone]}{harmless}{_END}" if colour and tone else harmless
-
+    paint = painter(colour)
     lines = []
     for tone, title, found in _verdicts(results, comparisons):
         lines.append(paint(title, tone if found else "strong"))
@@ -36,44 +20,44 @@ def to_terminal(results: Sequence[Results], comparisons: Sequence[TaskComparison
             for heading, listed in by_results.items():
                 wrapped = textwrap.wrap(
                     paint(f"{heading}: {_listed(listed)}", ""),
-                    _WIDTH,
+                    WIDTH,
                     initial_indent="    ",
                     subsequent_indent="      ",
                 )
-                lines += [line.replace(_HARD, " ") for line in wrapped]
+                lines += [line.replace(HARD, " ") for line in wrapped]
         lines.append("")
     for comparison in comparisons:
         task = next(iter(comparison.tasks.values()))
-        lines += [paint(f"{comparison.task}: {task.metric}, in %", "strong"), *_aligned(_accuracy(comparison), paint)]
+        lines += [paint(f"{comparison.task}: {task.metric}, in %", "strong"), *aligned(_accuracy(comparison), paint)]
         keys = wording.share_keys(comparison)
         if keys and comparison.means:
-            lines += ["", _outputs_title(comparison, keys), *_aligned(_mean_outputs(comparison, keys), paint)]
+            lines += ["", _outputs_title(comparison, keys), *aligned(_mean_outputs(comparison, keys), paint)]
         lines += [*wording.notes(comparison), ""]
     for note in wording.methods(results):
-        lines += [paint(line, "faint") for line in textwrap.wrap(note, _WIDTH)]
+        lines += [paint(line, "faint") for line in textwrap.wrap(note, WIDTH)]
     return "\n".join(lines) + "\n"
 
 
 def to_markdown(results: Sequence[Results], comparisons: Sequence[TaskComparison]) -> str:
     """The same and the outputs of every language, as Markdown."""
-    lines = [f"# Results: {_plain(', '.join(one.name for one in results))}", ""]
+    lines = [f"# Results: {plain(', '.join(one.name for one in results))}", ""]
     for _, title, found in _verdicts(results, comparisons):
-        lines += [f"**{_plain(title)}**", ""]
+        lines += [f"**{plain(title)}**", ""]
         for said, by_results in wording.split(found):
             for heading, listed in by_results.items():
-                lines.append(f"- {said}: {_plain(heading)}: {_plain(_listed(listed))}")
+                lines.append(f"- {said}: {plain(heading)}: {plain(_listed(listed))}")
         lines += [""] * bool(found)
     for comparison in comparisons:
         task = next(iter(comparison.tasks.values()))
-        lines += [f"## {comparison.task}", "", f"{_plain(task.metric)}, in %", "", *_piped(_accuracy(comparison)), ""]
+        lines += [f"## {comparison.task}", "", f"{plain(task.metric)}, in %", "", *piped(_accuracy(comparison)), ""]
         lines += [part for note in wording.notes(comparison) for part in (note, "")]
         keys = wording.share_keys(comparison)
         if keys:
-            lines += [_outputs_title(comparison, keys), "", *_piped(_outputs(comparison, keys)), ""]
+            lines += [_outputs_title(comparison, keys), "", *piped(_outputs(comparison, keys)), ""]
         fertility = _fertility(comparison)
         if len(fertility) > 1:
-            lines += ["Encoder tokens per word", "", *_piped(fertility), ""]
-    lines += [f"{_plain(note)}\n" for note in wording.methods(results)]
+            lines += ["Encoder tokens per word", "", *piped(fertility), ""]
+    lines += [f"{plain(note)}\n" for note in wording.methods(results)]
     return "\n".join(lines)
 
 
@@ -89,7 +73,7 @@ def _verdicts(results: Sequence[Results], comparisons: Sequence[TaskComparison])
 
 
 def _listed(found: Sequence[Change]) -> str:
-    return ", ".join(f"{change.line.label}{_HARD}{wording.starred(change.delta)}" for change in found)
+    return ", ".join(f"{change.line.label}{HARD}{wording.starred(change.delta)}" for change in found)
 
 
 def _accuracy(comparison: TaskComparison) -> list[list[Cell]]:
@@ -156,32 +140,3 @@ def _heads(line: Line) -> list[Cell]:
     tone = "strong" if line.is_mean else ""
     name = line.name if line.is_mean else name_of(line.label)
     return [(line.label, tone), (name, tone)]
-
-
-def _aligned(rows: list[list[Cell]], paint: Callable[[str, str], str]) -> list[str]:
-    rows = [[(visible(text).replace("\n", " "), tone) for text, tone in row] for row in rows]
-    widths = [max(len(row[i][0]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for number, row in enumerate(rows):
-        cells = [
-            paint(f"{text:<{width}}", tone or ("faint" * (not number))) for (text, tone), width in zip(row, widths)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _piped(rows: list[list[Cell]]) -> list[str]:
-    lines = []
-    for number, row in enumerate(rows):
-        strong = "**" if any(tone == "strong" for _, tone in row[:1]) else ""
-        cells = [_plain(" ".join(text.split())) for text, _ in row]
-        lines.append("| " + " | ".join(f"{strong}{cell}{strong}" if cell else "" for cell in cells) + " |")
-        if not number:
-            lines.append("| " + " | ".join("---" if i < 2 else "---:" for i in range(len(row))) + " |")
-    return lines
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown takes as it is."""
-    text = visible(text).replace("\n", " ").replace(_HARD, " ").replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{c}" if c in "\\`*_|[]" else c for c in text)
