@@ -21,6 +21,7 @@ from lingualift_ds.cli import (
     random_models,
     report,
     slurm,
+    sweep,
 )
 from lingualift_ds.cli.errors import run_command
 from lingualift_ds.log import quiet_libraries
@@ -42,6 +43,7 @@ COMMANDS = (
     random_models,
     report,
     slurm,
+    sweep,
 )
 
 

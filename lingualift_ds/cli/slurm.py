@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lingualift_ds.train import slurm
 
     script, told = arguments.script, tuple(arguments.arguments)
-    options = _options(arguments)
+    options = sbatch_options(arguments)
     if script == "evaluate":
         _check_evaluate(told)
     else:
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, str]:
+def sbatch_options(arguments: argparse.Namespace) -> dict[str, str]:
     options = {"nodes": str(arguments.nodes)}
     for name in ("nodes", "gpus_per_node"):
         value = getattr(arguments, name)

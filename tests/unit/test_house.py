@@ -21,7 +21,8 @@ ALLOWED = {
     "train": {"dist", "config", "data", "model", "engine", "checkpoint", "hub"},
     "evaluate": {"dist", "config", "data", "model", "engine", "checkpoint", "hub"},
     "miniature": {"dist", "config", "data", "model", "engine", "checkpoint"},
-    "cli": {"dist", "config", "data", "model", "checkpoint", "hub", "train", "evaluate", "miniature"},
+    "sweep": {"config", "data", "miniature", "train"},
+    "cli": {"dist", "config", "data", "model", "checkpoint", "hub", "train", "evaluate", "miniature", "sweep"},
     "log": set(),
     "errors": set(),
 }

@@ -1,0 +1,64 @@
+"""OUTPUT/sweep.json: what a report, and a later start, read of a sweep. Paths in it are relative to OUTPUT."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lingualift_ds.data.atomic import write_aside
+from lingualift_ds.sweep.arms import Arm
+from lingualift_ds.sweep.plan import Plan
+
+NAME = "sweep.json"
+FORMAT = 1
+
+
+def owned_folders(output: Path) -> set[str]:
+    """Folders of runs and evaluations of an earlier start; none where there was none, or its record is damaged."""
+    try:
+        arms = json.loads((output / NAME).read_text(encoding="utf-8"))["arms"]
+        cells = [cell for arm in arms.values() for cell in arm["cells"].values()]
+        return {folder for cell in cells for folder in (*cell["runs"].values(), cell["results"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def write_record(plan: Plan) -> None:
+    """Write sweep.json. Raises DataError."""
+    sweep = plan.sweep
+    values = {
+        "format": FORMAT,
+        "name": sweep.path.stem,
+        "seeds": list(sweep.config.seeds),
+        "baseline": sweep.baseline,
+        "arms": {arm.key: _arm(plan, arm) for arm in sweep.arms},
+        "grids": {
+            key: {
+                "name": grid.name or key,
+                "key": grid.key,
+                "values": [arm.value for arm in sweep.arms if arm.grid == key],
+            }
+            for key, grid in sweep.config.grids.items()
+        },
+        "figures": {
+            key: {
+                "kind": figure.kind,
+                "title": figure.title or key,
+                **({"arms": sweep.figure_arms(figure)} if figure.kind == "bars" else {"grid": figure.grid}),
+            }
+            for key, figure in sweep.config.figures.items()
+        },
+    }
+    write_aside(sweep.output / NAME, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def _arm(plan: Plan, arm: Arm) -> dict[str, Any]:
+    cells = {
+        str(cell.seed): {
+            "runs": {str(run.stage.number): run.folder for run in plan.runs[cell.folder]},
+            "results": f"{plan.evaluated[cell.folder].folder}/evaluation",
+            "settings": cell.settings,
+        }
+        for cell in plan.cells
+        if cell.arm.key == arm.key
+    }
+    return {"name": arm.name, "grid": arm.grid, "value": arm.value, "cells": cells}
