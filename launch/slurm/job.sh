@@ -77,6 +77,11 @@ stage_folder() { # stage_folder STAGE RECIPE [key=value ...]: prints it; fails i
     "$python" -m lingualift_ds.cli.slurm "$@" | tail -n 1
 }
 
+stage_numbers() { # stage_numbers RECIPE [key=value ...]: prints the stages that the recipe states, in order
+  srun --nodes=1 --ntasks=1 --ntasks-per-node=1 "${srun_options[@]}" "${inside[@]}" \
+    "$python" -m lingualift_ds.cli.slurm all "$@" | tail -n 1
+}
+
 train() { # train STAGE RECIPE [key=value ...]: returns where the stage is complete, else ends the job
   local stage=$1 recipe=$2 folder
   folder=$(stage_folder "$@")

@@ -99,7 +99,7 @@ def _check_training(script: str, told: tuple[str, ...], files: bool, waits: bool
     arms = slurm.read_arms(Path(told[1])) if script == "array" else {}
     for settings in arms.values() or [()]:
         config = load_config(recipe, [*overrides, *settings])
-        for number in slurm.SCRIPTS[script]:
+        for number in slurm.SCRIPTS[script] or config.stages:
             check_stage(config, stage_of(config, number), recipe, files)
     if script == "stage2" and files and not waits:
         slurm.check_start(config, stage_of(config, 2))
@@ -115,7 +115,8 @@ def _check_evaluate(told: tuple[str, ...]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """What the batch scripts ask: STAGE RECIPE [key.path=value ...] prints the stage's folder, if it may start."""
+    """What the batch scripts ask: STAGE RECIPE [key.path=value ...] prints the stage's folder, if it may start; with
+    `all` as STAGE, the numbers of the stages that the recipe states."""
     parser = argparse.ArgumentParser(prog="lingualift_ds.cli.slurm", description=main.__doc__)
     parser.add_argument("stage")
     parser.add_argument("recipe")
@@ -129,6 +130,9 @@ def _print_folder(arguments: argparse.Namespace) -> int:
     from lingualift_ds.train.stages import check_stage, find_stage
 
     config = load_config(arguments.recipe, arguments.overrides)
+    if arguments.stage == "all":
+        sys.stdout.write(f"{' '.join(map(str, config.stages))}\n")
+        return 0
     stage = find_stage(config, arguments.stage)
     check_stage(config, stage, arguments.recipe)
     sys.stdout.write(f"{check_start(config, stage).path}\n")

@@ -14,8 +14,8 @@ from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.train.folder import StageFolder, stage_folder
 from lingualift_ds.train.stages import Stage
 
-SCRIPTS = {"stage1": (1,), "stage2": (2,), "both": (1, 2), "array": (1, 2), "evaluate": ()}
-"""The batch scripts, and the stages that each trains."""
+SCRIPTS = {"stage1": (1,), "stage2": (2,), "both": None, "array": None, "evaluate": ()}
+"""The batch scripts, and the stages that each trains; None: all that the recipe states."""
 FOLDER, LOGS = Path("launch/slurm"), Path("runs/slurm")
 _SITE_OPTIONS = {
     "SBATCH_ACCOUNT": "account",

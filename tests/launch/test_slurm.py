@@ -227,7 +227,15 @@ def test_both_trains_stage2_only_after_stage1(cluster):
     code, _, calls = batch(cluster, "both", "r.yaml", TRAIN="exit 1")
     assert code == 1 and "--stage 1" in calls and "--stage 2" not in calls and REQUEUED in calls
     code, _, calls = batch(cluster, "both", "r.yaml")
-    assert code == 0 and calls.index("--stage 1") < calls.index("--stage 2")
+    assert code == 0 and calls.index("--stage 1") < calls.index("--stage 2") and "--stage 3" not in calls
+
+
+def test_both_trains_as_many_stages_as_the_recipe_states(cluster):
+    values = yaml.safe_load((cluster / "r.yaml").read_text())
+    write(cluster / "r.yaml", yaml.safe_dump(values | {"stage3": values["stage2"]}))
+    code, said, calls = batch(cluster, "both", "r.yaml")
+    assert code == 0, said
+    assert calls.index("--stage 2") < calls.index("--stage 3") and (cluster / "runs/x/stage3/COMPLETE").is_file()
 
 
 def test_two_tasks_of_srun_train_together(cluster):
