@@ -71,6 +71,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "meta-llama/Llama-2-70b-hf": _LLAMA2_70B,
     "meta-llama/Meta-Llama-3-8B": _LLAMA3_8B,
     "meta-llama/Llama-3.1-8B": _LLAMA3_8B,
+    "meta-math/MetaMath-7B-V1.0": _LLAMA2_7B | {"vocab_size": 32_001},
     "mistralai/Mistral-7B-v0.1": _MISTRAL_7B,
     "Qwen/Qwen2.5-7B": _QWEN25_7B,
     "Qwen/Qwen2.5-32B": _QWEN25_32B,

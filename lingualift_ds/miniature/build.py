@@ -3,6 +3,9 @@
 DIR/lexicons/en-XX.txt            word lists
 DIR/data/stage1.jsonl             code-switched sentences; stage1_heldout.jsonl beside it
 DIR/data/stage2.jsonl             English problems; stage2_heldout.jsonl in all languages
+DIR/data/english.jsonl            the sentences of stage1.jsonl before switching; english_heldout.jsonl
+DIR/data/bitext.jsonl             sentences and problems in the other languages, and in English; bitext_heldout.jsonl
+DIR/data/multilingual.jsonl       the problems of stage2.jsonl, each in one of all languages
 DIR/questions/XX.jsonl            held-out problems to evaluate on, the same in every language; languages.json: levels
 DIR/models/encoder, DIR/models/llm
 DIR/recipe.yaml                   written last: where it is, the miniature is whole
@@ -26,7 +29,13 @@ from lingualift_ds.data.jsonl import write_jsonl
 from lingualift_ds.dist import unlaunched
 from lingualift_ds.errors import DataError, LaunchError
 from lingualift_ds.log import get_logger
-from lingualift_ds.miniature.problems import held_out_records, stage1_sentences, stage2_records
+from lingualift_ds.miniature.problems import (
+    bitext_records,
+    held_out_records,
+    multilingual_records,
+    stage1_sentences,
+    stage2_records,
+)
 from lingualift_ds.miniature.world import LANGUAGES
 
 logger = get_logger(__name__)
@@ -36,6 +45,8 @@ SENTENCES = 28_160
 """Stage I sentences: one epoch."""
 PROBLEMS = 12_800
 """Stage II problems: one epoch."""
+_VERSION = 2
+"""Of what a miniature holds; an older one is refused. 2: english, bitext and multilingual data."""
 _LONGEST_BUILD_SECONDS = 3600
 QUESTIONS = 200
 """Held-out problems a language."""
@@ -58,15 +69,15 @@ def ensure_miniature(builds: bool) -> Path:
 def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
     """Build everything in `output`, or leave a whole miniature of the same seed as it is; returns the recipe.
 
-    Raises DataError: another miniature there, or a folder that cannot be written.
+    Raises DataError: another miniature there, one of an earlier version too, or a folder that cannot be written.
     """
     recipe = output / "recipe.yaml"
-    about = {"seed": seed, "pretrained": pretrain}
+    about = {"seed": seed, "pretrained": pretrain, "version": _VERSION}
     if recipe.is_file():
         found = output / "about.json"
         if not found.is_file() or json.loads(found.read_text(encoding="utf-8")) != about:
             raise DataError(
-                f"{output}: holds a recipe that is not of this miniature (seed, kind); choose another --output"
+                f"{output}: holds a recipe that is not of this miniature (seed, kind, version); choose another --output"
             )
         logger.info("miniature found in %s", output)
         return recipe
@@ -89,14 +100,17 @@ def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
 
 
 def write_data(output: Path, seed: int, sentences: int = SENTENCES, problems: int = PROBLEMS) -> None:
-    """Lexicons, training data of both stages, held-out data and questions."""
+    """Lexicons, training data of both stages and of other methods, held-out data and questions."""
     for resource in files("lingualift_ds.miniature").joinpath("lexicons").iterdir():
         if resource.name.endswith(".txt"):
             (output / "lexicons" / resource.name).write_text(resource.read_text(encoding="utf-8"), encoding="utf-8")
-    rows = stage1_sentences(sentences + 240, seed)
-    write_jsonl(output / "data/stage1.jsonl", _switched(rows[:sentences], output, seed))
-    write_jsonl(output / "data/stage1_heldout.jsonl", _switched(rows[sentences:], output, seed))
+    english, pairs = (make(sentences + 240, seed) for make in (stage1_sentences, bitext_records))
+    for half, part in (("", slice(sentences)), ("_heldout", slice(sentences, None))):
+        write_jsonl(output / f"data/stage1{half}.jsonl", _switched(english[part], output, seed))
+        write_jsonl(output / f"data/english{half}.jsonl", english[part])
+        write_jsonl(output / f"data/bitext{half}.jsonl", pairs[part])
     write_jsonl(output / "data/stage2.jsonl", stage2_records(problems, seed))
+    write_jsonl(output / "data/multilingual.jsonl", multilingual_records(problems, seed))
     for language in LANGUAGES:
         # The id without the language: the same problem in every file has the same.
         rows = held_out_records(language, QUESTIONS, seed)

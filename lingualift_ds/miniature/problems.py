@@ -13,7 +13,7 @@ operands with any text that a stand-in or a stage is trained on, whatever its na
 import hashlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lingualift_ds.data.records import MATH_INSTRUCTION
 from lingualift_ds.miniature.world import LANGUAGES, LEGS, NOUNS, OBJECTS, PERSONS, WHEELS, plural
@@ -188,11 +188,13 @@ def problem(seed: int, index: int, language: str, held_out: bool = False) -> Pro
 
 def text(rng: random.Random, language: str, single: float) -> str:
     """A text of the training half: one sentence out of a problem with probability `single`, else a whole problem."""
+    return render(_excerpt(rng, single), language, rng)
+
+
+def _excerpt(rng: random.Random, single: float) -> Scenario:
+    """A scenario of the training half, cut down to one of its sentences with probability `single`."""
     drawn = scenario(rng, held_out=False)
-    if rng.random() < single:
-        frame, slots = rng.choice(drawn.sentences)
-        return LANGUAGES[language].sentence(frame, slots, rng)
-    return render(drawn, language, rng)
+    return replace(drawn, sentences=(rng.choice(drawn.sentences),)) if rng.random() < single else drawn
 
 
 def texts(language: str, seed: int, label: str, single: float) -> Iterator[str]:
@@ -208,9 +210,27 @@ def stage1_sentences(count: int, seed: int, single: float = 0.8) -> list[dict[st
     return [{"id": f"sentence-{seed}-{i}", "text": next(stream)} for i in range(count)]
 
 
+def bitext_records(count: int, seed: int, single: float = 0.8) -> list[dict[str, str]]:
+    """Parallel text, for methods that learn from translations: {id, text, target, language}. The text is in the
+    languages but English in turn, the target says the same in English."""
+    rng, foreign = random.Random(f"bitext {seed}"), [code for code in LANGUAGES if code != "en"]
+    records = []
+    for i in range(count):
+        story, language = _excerpt(rng, single), foreign[i % len(foreign)]
+        pair = {"text": render(story, language, rng), "target": render(story, "en", rng)}
+        records.append({"id": f"bitext-{seed}-{i}", **pair, "language": language})
+    return records
+
+
 def stage2_records(count: int, seed: int) -> list[dict[str, str]]:
     """English problems with their solutions, for Stage II: {id, text, instruction, target, language}."""
     return [_record(problem(seed, i, "en")) for i in range(count)]
+
+
+def multilingual_records(count: int, seed: int) -> list[dict[str, str]]:
+    """The problems of `stage2_records`, each in one of all languages in turn, the solution in English."""
+    codes = list(LANGUAGES)
+    return [_record(problem(seed, i, codes[i % len(codes)])) for i in range(count)]
 
 
 def held_out_records(language: str, count: int, seed: int) -> list[dict[str, str]]:

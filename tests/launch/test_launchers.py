@@ -21,8 +21,11 @@ from launching import ROOT, environment, launch, read_metrics
 
 from lingualift_ds.cli.main import main
 from lingualift_ds.config.load import load_config
+from lingualift_ds.config.published import PUBLISHED
 
 RECIPES = sorted((ROOT / "launch/recipes").glob("*.yaml"))
+STAGES = [(path, number) for path in RECIPES for number in sorted(load_config(path).stages)]
+LINGUALIFT = [path for path in RECIPES if not any(stage.kind for stage in load_config(path).stages.values())]
 ARMS = [line for line in (ROOT / "launch/slurm/ablations.txt").read_text().splitlines() if not line.startswith("#")]
 COVERED = {
     "*.py": "here: every launcher starts both",
@@ -31,7 +34,8 @@ COVERED = {
     "slurm/*.sbatch": "test_slurm.py: bash -n, run with stand-ins, rendered",
     "slurm/site.env": "here: bash -n; test_slurm.py",
     "slurm/ablations.txt": "here: every arm is a config",
-    "recipes/*.yaml": "here: check; tests/unit/test_config.py: loaded, filled",
+    "recipes/*.yaml": "here: check; tests/e2e/test_recipes.py: trained in miniature; tests/unit/test_config.py: filled",
+    "recipes/sweeps/*.yaml": "tests/unit/test_sweep_plan.py: planned",
     "container/*": "test_container.py",
 }
 
@@ -104,8 +108,7 @@ def test_evaluation_starts_under(launcher, evaluated, tmp_path):
     assert len(list((tmp_path / "results/answered").iterdir())) == 2, "one process asked all"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-@pytest.mark.parametrize("stage", ["1", "2"])
+@pytest.mark.parametrize("path, stage", STAGES, ids=lambda p: getattr(p, "stem", None))
 def test_recipes_pass_check_without_a_network(path, stage, tmp_path, monkeypatch, capsys):
     """With the data that they name, and models of published shapes where theirs are made by a script."""
 
@@ -121,8 +124,8 @@ def test_recipes_pass_check_without_a_network(path, stage, tmp_path, monkeypatch
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text('{"text": "a", "target": "b"}\n')
     made = [f"model.{part}={name}" for part, name in (("encoder", "google/mt5-large"), ("llm", "Qwen/Qwen2.5-7B"))
-            if str(getattr(config.model, part)).startswith("runs/")]  # fmt: skip
-    arguments = ["--config", str(path), "--stage", stage, "--world-size", "8", "--gpu-memory", "80"]
+            if getattr(config.model, part) not in (None, *PUBLISHED)]  # fmt: skip
+    arguments = ["--config", str(path), "--stage", str(stage), "--world-size", "8", "--gpu-memory", "80"]
     assert main(["check", *arguments, *made]) == 0
     said = capsys.readouterr().out
     plan = next(line for line in said.splitlines() if line.endswith("<- the config"))
@@ -130,8 +133,8 @@ def test_recipes_pass_check_without_a_network(path, stage, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.split()[0])
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_arms_of_the_ablations_are_settings_of_every_recipe(arm, path):
+@pytest.mark.parametrize("path", LINGUALIFT, ids=lambda p: p.stem)
+def test_arms_of_the_ablations_are_settings_of_every_recipe_of_both_stages(arm, path):
     name, *settings = arm.split()
     assert re.fullmatch(r"[\w-]+", name) and settings
     assert load_config(path, settings) != load_config(path)

@@ -1,5 +1,6 @@
 """The miniature world: what a wrong table, a leak between training and test, or a bad lexicon would spoil."""
 
+import json
 import re
 import unicodedata
 from importlib import resources
@@ -9,8 +10,19 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM, MT5EncoderModel
 
+from lingualift_ds.data.jsonl import read_jsonl
+from lingualift_ds.errors import DataError
 from lingualift_ds.miniature import standins
-from lingualift_ds.miniature.problems import held_out_records, problem, stage1_sentences, stage2_records, texts
+from lingualift_ds.miniature.build import build_miniature, write_data
+from lingualift_ds.miniature.problems import (
+    bitext_records,
+    held_out_records,
+    multilingual_records,
+    problem,
+    stage1_sentences,
+    stage2_records,
+    texts,
+)
 from lingualift_ds.miniature.tokenizers import MASK, train_encoder_tokenizer, train_llm_tokenizer
 from lingualift_ds.miniature.world import LANGUAGES, LEGS, OBJECTS, PERSONS, WHEELS, plural
 
@@ -61,16 +73,18 @@ def test_held_out_problems_share_no_schema_with_operands_with_any_training_probl
 
 
 def test_held_out_texts_are_in_no_training_corpus():
-    held_out = {record["text"] for record in held_out_records("en", 500, seed=0)}
+    held_out = {record["text"] for code in LANGUAGES for record in held_out_records(code, 500, seed=0)}
     training = {record["text"] for record in stage1_sentences(3000, seed=0, single=0.0) + stage2_records(3000, seed=0)}
     training |= set(islice(texts("en", 0, "encoder", 0.0), 3000)) | set(islice(texts("en", 0, "llm", 0.0), 3000))
+    training |= {pair[side] for pair in bitext_records(3000, seed=0, single=0.0) for side in ("text", "target")}
+    training |= {record["text"] for record in multilingual_records(3000, seed=0)}
     assert not held_out & training
 
 
 def test_a_seed_gives_the_same_records_and_another_seed_others():
-    for make in (lambda seed: stage1_sentences(50, seed), lambda seed: stage2_records(50, seed)):
-        assert make(3) == make(3)
-        assert [r["text"] for r in make(3)] != [r["text"] for r in make(4)]
+    for make in (stage1_sentences, stage2_records, bitext_records, multilingual_records):
+        assert make(50, 3) == make(50, 3)
+        assert [r["text"] for r in make(50, 3)] != [r["text"] for r in make(50, 4)]
     assert stage2_records(20, 3) == stage2_records(50, 3)[:20]
 
 
@@ -81,6 +95,45 @@ def test_a_problem_is_the_same_in_every_language(code):
         assert [english[key] for key in ("target", "answer", "object")] == [
             other[key] for key in ("target", "answer", "object")
         ]
+
+
+def test_parallel_text_says_the_same_in_a_foreign_language_and_in_english():
+    pairs = bitext_records(600, 0)
+    assert [pair["language"] for pair in pairs] == FOREIGN * 100
+    for pair in pairs:
+        assert numbers(pair["text"]) == numbers(pair["target"])
+        assert pair["text"].count("?") == pair["target"].count("?")
+        letters = {c for c in pair["text"] if unicodedata.category(c)[0] in "LM"}
+        assert all(unicodedata.name(c).startswith(SCRIPTS[pair["language"]]) for c in letters), pair
+    assert {len(pair["target"].split(". ")) > 1 for pair in pairs} == {True, False}, "sentences and whole problems"
+
+
+def test_multilingual_problems_are_those_of_stage_2_with_the_same_solutions():
+    english, many = stage2_records(140, 0), multilingual_records(140, 0)
+    assert [record["language"] for record in many] == list(LANGUAGES) * 20
+    for one, other in zip(english, many, strict=True):
+        assert (one["target"], one["instruction"]) == (other["target"], other["instruction"])
+        assert numbers(one["text"]) == numbers(other["text"])
+        assert (one == other) == (other["language"] == "en")
+
+
+def test_the_data_of_other_methods_lie_beside_those_of_the_stages(tmp_path):
+    (tmp_path / "lexicons").mkdir()
+    write_data(tmp_path, seed=0, sentences=60, problems=30)
+    rows = {path.stem: [row for _, row in read_jsonl(path)] for path in (tmp_path / "data").iterdir()}
+    for half in ("", "_heldout"):
+        switched, english, pairs = (rows[name + half] for name in ("stage1", "english", "bitext"))
+        assert [row["target"] for row in switched] == [row["text"] for row in english]
+        assert len(pairs) == len(english) == (60 if not half else 240)
+    assert not {row["id"] for row in rows["bitext"]} & {row["id"] for row in rows["bitext_heldout"]}
+    assert len(rows["multilingual"]) == len(rows["stage2"]) == 30
+
+
+def test_a_miniature_of_an_earlier_version_is_refused(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("{}")
+    (tmp_path / "about.json").write_text(json.dumps({"seed": 0, "pretrained": True}))
+    with pytest.raises(DataError, match=r"not of this miniature \(seed, kind, version\); choose another --output"):
+        build_miniature(tmp_path, seed=0)
 
 
 def test_the_answer_is_what_the_solution_computes_from_numbers_of_the_text():
