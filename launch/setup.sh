@@ -16,7 +16,7 @@ echo "setting up .venv (about 3 minutes)"
 # torch first, at its pinned version: a range would bring another build, and DeepSpeed's build looks for torch.
 .venv/bin/python -m pip install --quiet --constraint constraints.txt torch setuptools wheel
 DS_BUILD_OPS=0 .venv/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-  --editable '.[plots,eval,dev]' ninja
+  --editable '.[plots,eval,lora,dev]' ninja
 # lm-eval 0.4.13 asks no other package for models: ours makes itself known whenever Python starts here (2 ms).
 echo 'import sys; exec("try:\n import lingualift_ds\nexcept ImportError:\n pass")' \
   > "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/lingualift_ds_models.pth"

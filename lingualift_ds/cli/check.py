@@ -60,10 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(*error.problems, *([unknown] if unknown else [])) from None
     parts = ("llm",) if model.encoder is None else ("encoder", "llm")
     check_sharding(stage.folder, settings, parts, stage.groups, zero_level(ds_config))
-    sys.stdout.write(
-        f"{dump_config(config)}\nstage {stage.number}, {stage.name}: trains {', '.join(stage.trains)}\n{batch}\n"
-        f"DeepSpeed: {json.dumps(ds_config, indent=2)}\n\n"
-    )
+    sys.stdout.write(f"{dump_config(config)}\n{stage}\n{batch}\nDeepSpeed: {json.dumps(ds_config, indent=2)}\n\n")
     try:
         if unknown:
             raise ConfigError(unknown)

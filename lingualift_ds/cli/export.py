@@ -1,4 +1,5 @@
-"""`lingualift-ds export`: what a stage hands over, of a finished run or of any checkpoint, as one folder.
+"""`lingualift-ds export`: what a stage hands over, of a finished run or of any checkpoint, as one folder; an adapter
+merged into its LLM.
 
 lingualift-ds export runs/NAME --output DIR
 """
@@ -22,6 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     for role in ("llm", "encoder"):
         parser.add_argument(f"--{role}", metavar="M", help=f"where the base {role} is now, if it has moved")
+    parser.add_argument(
+        "--whole", action="store_true", help="put the base models in where a stage trained the alignment layer alone"
+    )
     parser.add_argument("--licence", metavar="ID", help="of the model, for its card: an identifier such as apache-2.0")
     parser.add_argument(
         "--results", nargs="+", type=Path, default=[], metavar="DIR", help="of evaluate, for the card's table of scores"
@@ -46,18 +50,21 @@ def run(arguments: argparse.Namespace) -> int:
     from lingualift_ds.train.export import Card, export
 
     card = Card(arguments.licence, tuple(arguments.results))
-    done = export(arguments.model_run, arguments.output, arguments.stage, arguments.step, moved, card)
+    whole = arguments.whole
+    done = export(arguments.model_run, arguments.output, arguments.stage, arguments.step, moved, card, whole)
     sys.stdout.write(f"exported {done.source} (step {done.step}) to {arguments.output}: {done.files} files\n")
     return 0
 
 
 def _for_vllm(arguments: argparse.Namespace) -> int:
-    for option in ("stage", "step", "llm", "encoder", "licence", "results"):
+    for option in ("stage", "step", "llm", "encoder", "whole", "licence", "results"):
         if getattr(arguments, option):
             raise ConfigError(f"--{option}: cannot go with --for vllm, which takes an exported model or a finished run")
     from lingualift_ds.hub import load_model
     from lingualift_ds.hub.vllm import write_for_vllm
 
-    write_for_vllm(load_model(arguments.model_run), arguments.output)
+    model = load_model(arguments.model_run)
+    model.merge_adapter()
+    write_for_vllm(model, arguments.output)
     sys.stdout.write(f"wrote {arguments.output}: the LLM in llm/, what makes its prompts in bridge/\n")
     return 0

@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     model.add_argument("--model", required=True, metavar="DIR", help="an exported model, a run, or a stage of it")
     for role in ("encoder", "llm"):
         model.add_argument(
-            f"--{role}", metavar="M", help=f"ask stage 1's layer, which restores English, with this base {role}"
+            f"--{role}", metavar="M", help=f"where the base {role} is now, for a stage that left no whole model"
         )
     model.add_argument("--instruction", metavar="TEXT", help="what the LLM is told; without it, its training's")
     model.add_argument("--language", metavar="CODE", help="fills {language} in the instruction")

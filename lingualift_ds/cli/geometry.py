@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "geometry", help="picture and numbers of the alignment: sentences of several languages against English"
     )
-    parser.add_argument("--model", required=True, metavar="DIR", help="a model, a run, or a stage 1 artefact")
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model, a run, or a stage of it")
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="what to compare with (default: a fresh alignment layer, seed 0)"
     )
@@ -34,8 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit", type=int, default=200, metavar="N", help="only the first N sentences (200)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="sentences at a time (32)")
     parser.add_argument("--layer", type=int, metavar="N", help="layer of the LLM beside its last one (the middle one)")
-    parser.add_argument("--encoder", metavar="DIR", help="the encoder of a stage 1 artefact, if it has moved")
-    parser.add_argument("--llm", metavar="DIR", help="the LLM of a stage 1 artefact, if it has moved")
+    parser.add_argument("--encoder", metavar="DIR", help="the base encoder of an artefact, if it has moved")
+    parser.add_argument("--llm", metavar="DIR", help="the base LLM of an artefact, if it has moved")
     parser.set_defaults(run=run)
 
 

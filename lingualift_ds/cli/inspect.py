@@ -176,7 +176,7 @@ def _origins(found: Inspected) -> list[tuple[str, str]]:
     if "handover" in identity:
         source = f"{_text(sources['alignment'])}  " if sources.get("alignment") else ""
         handed = identity["handover"]
-        lines.append(("handed", f"an alignment layer: {source}{_hash(handed)}" if handed else "nothing"))
+        lines.append(("handed", f"an artefact: {source}{_hash(handed)}" if handed else "nothing"))
     return lines
 
 

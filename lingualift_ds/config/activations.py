@@ -7,7 +7,7 @@ LLM's width, F its feed-forward width, Q all query heads and K all key heads, e 
 What is left out: indices and masks of a few bytes a token, dropout masks, kernels' scratch space.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.schema import AlignmentConfig
@@ -148,10 +148,14 @@ def alignment_bytes(
     alignment: AlignmentConfig, encoder: EncoderShape, llm: LlmShape, work: Work, element: int, trained: bool
 ) -> int:
     """What autograd keeps of the alignment layer: the inputs of its linear layers and of its activation, and the
-    soft prompt. Nothing where it is frozen: its input has no graph."""
+    soft prompt; where it sums all of the encoder's layers, their states. Nothing where it is frozen: its input has no
+    graph."""
     if not trained:
         return 0
     width = encoder.width
+    if alignment.layers == "all":
+        states = element * (encoder.layers + 1) * work.encoder_tokens * width
+        return states + alignment_bytes(replace(alignment, layers="last"), encoder, llm, work, element, trained)
     if prompt_layout(alignment).latents:
         # Two blocks: both norms and their inputs, keys, values and queries, and a feed-forward part of 4 widths
         # for the latents; the keys are the text's tokens and the latents.
@@ -163,25 +167,34 @@ def alignment_bytes(
     return element * work.encoder_tokens * (width + hidden + llm.width)
 
 
-def encoder_bytes(encoder: EncoderShape, work: Work, element: int) -> int:
+def encoder_bytes(encoder: EncoderShape, work: Work, element: int, all_layers: bool = False) -> int:
     """The most that a frozen encoder holds while it runs, without a graph: a layer's states, and the activation of
-    its feed-forward part, which is written out in Python for T5 kinds; their position bias of the longest text."""
+    its feed-forward part, which is written out in Python for T5 kinds; their position bias of the longest text. Where
+    the alignment layer reads all layers, at the end their states and the stack that is made of them, if that is more.
+    """
     ffn = (5 if encoder.gated else 3) * encoder.ffn
     wide = max(ffn, 5 * encoder.query_width + encoder.width)
     bias = 0
     if encoder.kind in ("t5", "mt5", "umt5"):
         longest = min(work.longest, work.encoder_tokens)
         bias = 2 * element * encoder.heads * longest * longest
-    return element * work.encoder_tokens * (3 * encoder.width + wide) + bias
+    running = element * work.encoder_tokens * (3 * encoder.width + wide) + bias
+    states = element * work.encoder_tokens * (encoder.layers + 1) * encoder.width if all_layers else 0
+    return states + max(running, states)
 
 
 def trained_encoder_bytes(encoder: EncoderShape, work: Work, element: int) -> int:
-    """What autograd keeps of an encoder that is trained: an estimate, without dropout masks.
+    """What autograd keeps of an encoder that is trained.
 
-    Two norms with input and output (in bf16 with an fp32 copy), attention's four tensors and the input of its last
-    projection, and the feed-forward part with its activation.
+    Of a layer both norms with input and output (T5 kinds write theirs out in Python, which keeps the normalised input
+    too and in bf16 an fp32 copy), attention's four tensors and the input of its last projection, the feed-forward part
+    with its activation (T5's gated one is written out as well), and a byte an element for the masks of dropout.
     """
-    copies = 3 * element + (_FP32 if element != _FP32 else 0)
-    ffn = (8 if encoder.gated else 3) * encoder.ffn
-    layer = 2 * copies * encoder.width + element * (5 * encoder.query_width + ffn)
+    written_out, width, ffn = encoder.kind in ("t5", "mt5", "umt5"), encoder.width, encoder.ffn
+    copy = _FP32 if element != _FP32 else 0
+    norms = 2 * width * (3 * element + copy if written_out else 2 * element)
+    # M2M100's ReLU keeps its output, which is the next linear layer's input.
+    kept = 7 if encoder.gated else 1 if encoder.kind == "m2m_100" else 2
+    masks = 2 * width + (ffn if written_out else 0)
+    layer = norms + element * (5 * encoder.query_width + kept * ffn) + masks
     return work.encoder_tokens * encoder.layers * layer

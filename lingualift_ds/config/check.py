@@ -9,6 +9,9 @@ from lingualift_ds.config.monitors import monitor_problems
 from lingualift_ds.config.schema import GROUPS, CodeSwitchConfig, Config, ModelConfig, RunConfig, StageConfig
 from lingualift_ds.errors import ConfigError
 
+COLUMNS = ("text", "target", "instruction", "language", "id")
+"""What a record has, and data.columns can name keys for."""
+
 
 def check_config(
     config: Config, stage: int, source: str = "config", files: bool = True, also: Sequence[str] = ()
@@ -20,7 +23,7 @@ def check_config(
     problems = [*_model_problems(config), *_run_problems(config.run), *_number_problems(settings, key)]
     problems += _file_problems(settings, key) if files else []
     problems += _batch_problems(settings, config.model, key)
-    problems += [*_codeswitch_problems(settings, key), *also]
+    problems += [*_codeswitch_problems(settings, key), *_row_problems(settings, key), *also]
     for name in settings.optimizer.groups:
         if name not in GROUPS:
             problems.append(f"{key}.optimizer.groups.{name}: no such group; choose from {', '.join(GROUPS)}")
@@ -72,7 +75,7 @@ def _looks_local(name: str) -> bool:
 
 
 def _number_problems(settings: StageConfig, key: str) -> list[str]:
-    optimizer = settings.optimizer
+    optimizer, adapter = settings.optimizer, settings.adapter
     at_least = [
         ("batch.samples", settings.batch.samples if settings.batch.samples is not None else 1, 1),
         ("batch.tokens", settings.batch.tokens if settings.batch.tokens is not None else 1, 1),
@@ -88,15 +91,19 @@ def _number_problems(settings: StageConfig, key: str) -> list[str]:
         ("optimizer.weight_decay", optimizer.weight_decay, 0),
         ("optimizer.clip", optimizer.clip, 0),
         *((f"optimizer.groups.{n}.weight_decay", g.weight_decay or 0, 0) for n, g in optimizer.groups.items()),
+        *([("adapter.rank", adapter.rank, 1)] if adapter else []),
     ]
     problems = [f"{key}.{n}: {value}, must be at least {low}" for n, value, low in at_least if not value >= low]
     above_zero = [("optimizer.lr", optimizer.lr), ("optimizer.eps", optimizer.eps)]
+    above_zero += [("adapter.alpha", adapter.alpha)] if adapter else []
     temperature = settings.data.codeswitch.temperature
     above_zero += [] if temperature is None else [("data.codeswitch.temperature", temperature)]
     above_zero += [(f"optimizer.groups.{n}.lr", g.lr) for n, g in optimizer.groups.items() if g.lr is not None]
     problems += [
         f"{key}.{n}: {value}, must be above 0, and finite" for n, value in above_zero if not 0 < value < float("inf")
     ]
+    if adapter and not 0 <= adapter.dropout < 1:
+        problems.append(f"{key}.adapter.dropout: {adapter.dropout}, must be from 0 to below 1")
     if not 0 <= optimizer.warmup_ratio < 1:
         problems.append(f"{key}.optimizer.warmup_ratio: {optimizer.warmup_ratio}, must be from 0 to below 1")
     if not all(0 <= b < 1 for b in optimizer.betas):
@@ -137,6 +144,36 @@ def _codeswitch_problems(settings: StageConfig, key: str) -> list[str]:
     if data.shape != "auto":
         return [f"{key}.shape: {data.shape}, but codeswitch reads no answers; leave it out, or set {key}.english_field"]
     return []
+
+
+def _row_problems(settings: StageConfig, key: str) -> list[str]:
+    """What says which rows are read, and from which of their keys."""
+    data, key = settings.data, f"{key}.data"
+    if data.codeswitch.lexicons:
+        instead = {
+            "languages": "names the languages of English rows; use codeswitch.languages",
+            "mix": "repeats rows as they are, and codeswitch makes new ones of them; use codeswitch.variants",
+            "columns": "renames the keys of whole records, and codeswitch reads English alone; use english_field",
+        }
+        return [f"{key}.{name}: {why}" for name, why in instead.items() if getattr(data, name)]
+    problems = [
+        f"{key}.mix: {path}: not among {key}.train, which has {', '.join(data.train) or 'none'}"
+        for path in data.mix
+        if path not in data.train
+    ]
+    problems += [
+        f"{key}.mix: {path}: {times}, must be above 0, and finite"
+        for path, times in data.mix.items()
+        if not 0 < times < float("inf")
+    ]
+    problems += [
+        f"{key}.columns.{name}: a record has no such thing; allowed: {', '.join(COLUMNS)}"
+        for name in data.columns
+        if name not in COLUMNS
+    ]
+    if data.columns and data.shape not in ("auto", "records"):
+        problems.append(f"{key}.columns: stated beside shape {data.shape}, which has keys of its own; leave one out")
+    return problems
 
 
 def _file_problems(settings: StageConfig, key: str) -> list[str]:

@@ -10,6 +10,8 @@ from lingualift_ds.config.schema import AlignmentConfig
 
 IGNORE = -100
 """The target of a position that predicts nothing; torch's default `ignore_index`."""
+TEXT_ALONE = "{text}"
+"""What an encoder reads where nothing else is said: a template of the text."""
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,8 @@ def prompt_layout(alignment: AlignmentConfig) -> PromptLayout:
     if alignment.kind == "ffn":
         return PromptLayout(begin=1, end=1)
     return PromptLayout(begin=0, end=1, latents=alignment.latents if alignment.kind == "latent" else None)
+
+
+def usual_prompt(bridged: bool) -> tuple[str, ...]:
+    """What the LLM reads between BOS and target where nothing is said, for a model with an encoder or without."""
+    return ("soft_prompt", "instruction") if bridged else ("text", "instruction")

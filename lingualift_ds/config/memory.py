@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from lingualift_ds.config import activations
 from lingualift_ds.config.activations import Autograd, Work
+from lingualift_ds.config.adapters import adapter_bytes, adapter_peak_bytes, adapter_tensors
 from lingualift_ds.config.partitions import (
     GatherBytes,
     GradientBytes,
@@ -22,7 +23,7 @@ from lingualift_ds.config.partitions import (
     reduce_bytes,
     weight_bytes,
 )
-from lingualift_ds.config.schema import AlignmentConfig
+from lingualift_ds.config.schema import AdapterConfig, AlignmentConfig
 from lingualift_ds.config.shapes import EncoderShape, LlmShape, alignment_tensors
 
 ELEMENT = {"bf16": 2, "fp16": 2, "fp32": 4}
@@ -42,6 +43,8 @@ class Setup:
     trained: tuple[str, ...]
     """Freezing groups that are trained."""
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    adapter: AdapterConfig | None = None
+    """What is trained of an LLM that is among `trained`; None: all of it."""
     zero: int = 3
     """ZeRO stage, 0 to 3."""
     zero_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -119,7 +122,7 @@ def plan_memory(setup: Setup) -> MemoryPlan:
         raise ValueError(f"no such setup: ZeRO-{setup.zero}, {setup.world_size} ranks, {setup.micro_tokens} tokens")
     zero = Zero(setup.zero, setup.world_size, ELEMENT[setup.precision], setup.offload, setup.zero_settings)
     parts = _parts(setup)
-    trained = [n for part in setup.trained for n in parts.get(part, ())]
+    trained = [n for group in _trained(setup, parts) for n in group]
     sharded = [part for part in parts if is_sharded(setup, part)]
     held = {
         "weights": weight_bytes(
@@ -161,25 +164,39 @@ def work_of(setup: Setup) -> Work:
 
 def _parts(setup: Setup) -> dict[str, list[int]]:
     """Sizes of the tensors of each part, in the order in which the bridged model holds them."""
+    llm = list(setup.llm.tensors())
+    if setup.adapter is not None:
+        llm += [n for group in adapter_tensors(setup.llm, setup.adapter) for n in group]
     if setup.encoder is None:
-        return {"llm": list(setup.llm.tensors())}
-    alignment = alignment_tensors(setup.alignment, setup.encoder.width, setup.llm.width)
+        return {"llm": llm}
+    alignment = alignment_tensors(setup.alignment, setup.encoder.width, setup.llm.width, setup.encoder.layers)
     return {
         "encoder": list(setup.encoder.tensors()),
         "alignment": list(alignment),
-        "llm": list(setup.llm.tensors()),
+        "llm": llm,
     }
 
 
 def _gradients(setup: Setup, zero: Zero, parts: Mapping[str, list[int]]) -> GradientBytes:
+    head = setup.llm.head_parameters if _trains_whole_llm(setup) else 0
+    return gradient_bytes(zero, _trained(setup, parts), head, setup.llm.tied)
+
+
+def _trained(setup: Setup, parts: Mapping[str, list[int]]) -> list[list[int]]:
+    """Sizes of the trained tensors: of each part those with weight decay, and those without."""
     groups = []
     for part in parts:
-        if part in setup.trained:
+        if part == "llm" and setup.adapter is not None and part in setup.trained:
+            groups += adapter_tensors(setup.llm, setup.adapter)
+        elif part in setup.trained:
             # Vectors (norms, biases) have no weight decay and make a group of their own; no matrix is as small.
             vector = 4 * max(setup.llm.ffn, setup.encoder.ffn if setup.encoder else 0)
             groups += [[n for n in parts[part] if n > vector], [n for n in parts[part] if n <= vector]]
-    head = setup.llm.head_parameters if "llm" in setup.trained else 0
-    return gradient_bytes(zero, [g for g in groups if g], head, setup.llm.tied)
+    return [group for group in groups if group]
+
+
+def _trains_whole_llm(setup: Setup) -> bool:
+    return "llm" in setup.trained and setup.adapter is None
 
 
 def _gathered(setup: Setup, zero: Zero, parts: Mapping[str, list[int]], sharded: list[str]) -> GatherBytes:
@@ -192,9 +209,9 @@ def _gathered(setup: Setup, zero: Zero, parts: Mapping[str, list[int]], sharded:
     recomputed = 0
     if "llm" in sharded:
         # A frozen embedding takes no part in the backward pass, unless it is the head as well.
-        (passed if "llm" in setup.trained or llm.tied else outside).extend(llm.embedding_tensors)
+        (passed if _trains_whole_llm(setup) or llm.tied else outside).extend(llm.embedding_tensors)
         recomputed = len(passed) + setup.recomputed_layers * len(llm.layer_tensors)
-        passed.extend(list(llm.tensors())[len(llm.embedding_tensors) :])
+        passed.extend(parts["llm"][len(llm.embedding_tensors) :])
     return gather_bytes(zero, encoder, passed, outside, recomputed if setup.recomputed_layers else 0)
 
 
@@ -209,8 +226,10 @@ def _moments(
     llm, encoder, work, element = setup.llm, setup.encoder, work_of(setup), ELEMENT[setup.precision]
     trains_llm = "llm" in setup.trained
     replaced = setup.zero == 3 and setup.zero_settings.get("memory_efficient_linear", linear_of_zero(setup))
-    grad = Autograd(element, trains_llm, trains_llm or replaced, setup.fused_attention)
+    grad = Autograd(element, _trains_whole_llm(setup), trains_llm or replaced, setup.fused_attention)
     layer, width = activations.layer_bytes(llm, work, grad), element * llm.width * work.tokens
+    if setup.adapter is not None and trains_llm:
+        layer += adapter_bytes(llm, setup.adapter, work.tokens, element)
     again = min(setup.recomputed_layers, llm.layers)
     before = activations.rotary_bytes(llm, work, grad)
     if encoder is not None:
@@ -224,12 +243,14 @@ def _moments(
     hidden, logits = activations.loss_bytes(llm, work, grad)
     turning = activations.norm_backward_bytes(llm, work, grad)
     passing = activations.backward_bytes(llm, work, grad)
+    passing += adapter_peak_bytes(llm, setup.adapter, element) if setup.adapter is not None else 0
     # The pass of the last layer, or of the last one that is recomputed: by then the later ones are gone.
     plain = kept + passing if again < llm.layers else 0
     recomputing = before + again * width + layer + passing if again else 0
     backward = max(kept + last + turning, plain, recomputing)
     buffers = standing + gathered.always
-    encoding = activations.encoder_bytes(encoder, work, element) if encoder is not None else 0
+    every = setup.alignment.layers == "all"
+    encoding = activations.encoder_bytes(encoder, work, element, every) if encoder is not None else 0
     return {
         "encoder": Bytes(
             **held, gradients=gradients.kept, activations=encoding, buffers=buffers + gathered.encoder

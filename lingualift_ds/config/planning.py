@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lingualift_ds.config.adapters import adapted_layers
 from lingualift_ds.config.ds_json import offloads_optimizer, zero_level
 from lingualift_ds.config.memory import MemoryPlan, Mode, Setup, plan_memory
 from lingualift_ds.config.schema import Config, ModelConfig
@@ -32,7 +33,9 @@ def setup_of(
     Raises ConfigError where a model is of a kind whose memory cannot be planned.
     """
     model, settings = config.model, config.stage(stage)
-    llm = llm_shape(llm_config, model.llm)
+    llm, adapter = llm_shape(llm_config, model.llm), settings.adapter
+    if adapter is not None:
+        adapted_layers(llm, adapter)  # raises for targets that there are not
     asked = {"encoder": settings.sharding.encoder, "llm": settings.sharding.llm}
     wanted = model.activation_checkpointing
     layers = {"auto": 0, "none": 0, "all": llm.layers}.get(wanted, wanted)
@@ -41,6 +44,7 @@ def setup_of(
         encoder=None if model.encoder is None else encoder_shape(encoder_config, model.encoder),
         trained=tuple(trained),
         alignment=model.alignment,
+        adapter=adapter,
         zero=zero_level(ds_config),
         zero_settings=ds_config.get("zero_optimization", {}),
         offload=offloads_optimizer(ds_config),

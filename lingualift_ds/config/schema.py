@@ -185,15 +185,18 @@ class DataConfig:
     instruction: str | None = None
     """Instruction for rows that carry none; null: the stage's own."""
     limit: int | None = None
-    """Use only the first rows of the training data, in rows; null: all. With `codeswitch`, rows of English."""
+    """Use only the first rows of the training data, in rows as an epoch sees them, after `languages` and `mix`; null:
+    all. With `codeswitch`, rows of English."""
     languages: tuple[str, ...] = ()
-    """Use only rows of these languages, by code; empty: all. Not with `codeswitch`, which has its own."""
+    """Use only the training rows of these languages, by code (sw, swh and swa are one); empty: all. A row in several
+    languages (es,sw) is used where all of them are named. Not with `codeswitch`, which has its own."""
     mix: dict[str, float] = field(default_factory=dict)
-    """Training file: how many times its rows are seen in an epoch. 2: each twice; 0.5: every second one; 1: as without.
-    Not with `codeswitch`."""
+    """Training file: how many times its rows are seen in an epoch. 2: each twice; 0.5: every second one; 1.5: every
+    second one twice; 1: as without. Of rows that `languages` leaves. Not with `codeswitch`."""
     columns: dict[str, str] = field(default_factory=dict)
     """Where rows have them under other keys: what a record has (text, target, instruction, language, id), and the key
-    it is found under: {text: swahili, target: english}."""
+    it is found under, in all files of the stage: {text: swahili, target: english}. Every row needs the keys that are
+    named; with them `shape` is records."""
     order: Literal["shuffled", "file"] = "shuffled"
     """Order of the samples of an epoch. file: as the files have them, for data that go from easy to hard."""
     codeswitch: CodeSwitchConfig = field(default_factory=CodeSwitchConfig)
@@ -350,3 +353,7 @@ class Config:
     def stage(self, number: int) -> StageConfig:
         """The settings of a stage; the schema's defaults for one that the recipe does not state."""
         return self.stages.get(number) or StageConfig()
+
+    def kind(self, number: int) -> str:
+        """The kind of a stage, as it states it or by its number."""
+        return self.stage(number).kind or ("language-align" if number == 1 else "task-transfer")

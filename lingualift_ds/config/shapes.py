@@ -145,16 +145,19 @@ def width_of(config: Mapping[str, Any], name: str) -> int:
     return _Reader(config, name)(key)
 
 
-def alignment_tensors(alignment: AlignmentConfig, encoder_width: int, llm_width: int) -> tuple[int, ...]:
-    """Sizes of the alignment layer's parameters (model/alignment.py)."""
+def alignment_tensors(
+    alignment: AlignmentConfig, encoder_width: int, llm_width: int, encoder_layers: int = 0
+) -> tuple[int, ...]:
+    """Sizes of the alignment layer's parameters (model/alignment.py). `encoder_layers` counts where it reads all."""
     width = encoder_width
+    fusion = (encoder_layers + 1,) if alignment.layers == "all" else ()
     if alignment.kind == "linear":
-        return (*_linear(width, llm_width), llm_width)
+        return (*fusion, *_linear(width, llm_width), llm_width)
     if alignment.kind == "ffn":
-        return (*_linear(width, 2 * width), *_linear(2 * width, llm_width), llm_width, llm_width)
+        return (*fusion, *_linear(width, 2 * width), *_linear(2 * width, llm_width), llm_width, llm_width)
     block = [*[width] * 4, *_linear(width, width, False), *_linear(width, 2 * width, False)]
     block += [*_linear(width, width, False), *[width] * 2, *_linear(width, 4 * width), *_linear(4 * width, width)]
-    return (alignment.latents * width, *block, *block, *[width] * 2, *_linear(width, llm_width), llm_width)
+    return (*fusion, alignment.latents * width, *block, *block, *[width] * 2, *_linear(width, llm_width), llm_width)
 
 
 def read_model_config(name: str, key: str) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Prepared samples, cached by content: tokenised by the first process that needs them, mapped by all others.
 
 CACHE/<16 hex digits of the key>/ holds one set of samples. The key is a hash over everything that decides what the
-samples are: the files' bytes, both tokenizers, lengths, layout, and the code that makes samples of rows; of rows that
-are code-switched also lexicons, settings, seed and epoch. A folder is written aside and renamed, so it is whole or it
-is not there. No collective is involved: processes meet at a lock of the file system (data/lock.py).
+samples are: the files' bytes, which of their rows, both tokenizers, lengths, layout, prompt, and the code that makes
+samples of rows; of rows that are code-switched also lexicons, settings, seed and epoch. A folder is written aside and
+renamed, so it is whole or it is not there. No collective is involved: processes meet at a lock of the file system
+(data/lock.py).
 """
 
 import hashlib
@@ -206,6 +207,8 @@ def _describe(rows: RowSet, tokenizer: SampleTokenizer, contents: list[Content])
         "encoder_max_tokens": tokenizer.encoder_max_tokens,
         "layout": None if tokenizer.layout is None else asdict(tokenizer.layout),
         "whitespace_rows": {str(i): row for i, row in tokenizer.row_of.items()},
+        "prompt": tokenizer.parts,
+        "encoder_input": tokenizer.encoder_input,
         "versions": {name: version(name) for name in ("transformers", "tokenizers", *rows.libraries)},
         "code": hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest(),
     }

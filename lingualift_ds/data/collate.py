@@ -71,9 +71,14 @@ def collate(samples: Sequence[Sample], layout: BatchLayout, weightless: bool = F
     return batch | _encoder(samples, firsts, layout)
 
 
+def _head(sample: Sample, layout: BatchLayout) -> int:
+    """Tokens of a sample's prompt before its soft prompt."""
+    return int(layout.has_bos) if sample.soft_at is None else sample.soft_at
+
+
 def _place_prompt(ids: np.ndarray, first: int, sample: Sample, layout: BatchLayout) -> None:
-    """Write [BOS], gap, rest of the prompt from flat position `first` on."""
-    head = 1 if layout.has_bos else 0
+    """Write the prompt from flat position `first` on, with a gap for the soft prompt."""
+    head = _head(sample, layout)
     ids[first : first + head] = sample.prompt_ids[:head]
     rest = first + head + sample.soft_rows
     ids[rest : rest + len(sample.prompt_ids) - head] = sample.prompt_ids[head:]
@@ -102,7 +107,7 @@ def _encoder(samples: Sequence[Sample], firsts: Sequence[int], layout: BatchLayo
     if layout.encoder_pad is None:
         return {}
     lengths = [len(s.encoder_ids) for s in samples]
-    gaps = np.asarray(firsts) + (1 if layout.has_bos else 0)
+    gaps = np.asarray(firsts) + np.array([_head(s, layout) for s in samples])
     inner = [layout.prompt.latents or n for n in lengths]
     slots = [np.arange(n) + gap + layout.prompt.begin for n, gap in zip(inner, gaps)]
     slots += [gaps] if layout.prompt.begin else []

@@ -24,7 +24,7 @@ DATA, FACTS = "data.arrow", "prepared.json"
 _BATCH = 4096
 """Rows of one Arrow batch; all but the last have as many, so that a row's batch is a division."""
 _TOKENS = ("encoder_ids", "prompt_ids", "target_ids")
-_NUMBERS = ("language", "soft_rows", "llm_length", "encoder_length", "target_length")
+_NUMBERS = ("language", "soft_rows", "soft_at", "llm_length", "encoder_length", "target_length")
 
 
 class Samples(Sequence[Sample], ABC):
@@ -140,7 +140,8 @@ class PreparedSamples(Samples):
         if numbers.num_rows != self.facts["rows"]:
             raise DamagedStore(f"{DATA} has {numbers.num_rows} rows, {FACTS} says {self.facts['rows']}")
         columns = {name: _view(numbers[name].combine_chunks()) for name in _NUMBERS}
-        self.llm_lengths, self._soft_rows = columns["llm_length"], columns["soft_rows"]
+        self._soft_rows, self._soft_at = columns["soft_rows"], columns["soft_at"]
+        self.llm_lengths = columns["llm_length"]
         self.encoder_lengths, self.target_lengths = columns["encoder_length"], columns["target_length"]
         # Of objects, not of fixed width: the array holds references to a few names, however long one is.
         self._names, self._language = np.array(self.facts["languages"], dtype=object), columns["language"]
@@ -166,8 +167,8 @@ class PreparedSamples(Samples):
             self._batches[number] = self._views(number)
         ids, tokens = self._batches[number]
         encoder, prompt, target = (values[offsets[row] : offsets[row + 1]] for offsets, values in tokens)
-        soft_rows = int(self._soft_rows[index])
-        return Sample(ids[row].as_py(), self._names[self._language[index]], encoder, prompt, target, soft_rows)
+        soft = int(self._soft_rows[index]), None if (at := int(self._soft_at[index])) < 0 else at
+        return Sample(ids[row].as_py(), self._names[self._language[index]], encoder, prompt, target, *soft)
 
     def _views(self, number: int) -> tuple[Any, list[tuple[np.ndarray, np.ndarray]]]:
         """The ids of one batch, and of each kind of tokens (offsets, values): views of the file."""
@@ -258,6 +259,7 @@ class SampleWriter:
         numbers = {
             "language": [self._codes.setdefault(s.language, len(self._codes)) for s in samples],
             "soft_rows": [s.soft_rows for s in samples],
+            "soft_at": [-1 if s.soft_at is None else s.soft_at for s in samples],
             "llm_length": [s.llm_length for s in samples],
             "encoder_length": [len(s.encoder_ids) for s in samples],
             "target_length": [len(s.target_ids) for s in samples],
@@ -299,7 +301,8 @@ def _view(array: Any) -> np.ndarray:
 
 
 def _add_to_digest(digest: Any, sample: Sample) -> None:
-    digest.update(f"{sample.id} {len(sample.encoder_ids)} {len(sample.prompt_ids)}\n".encode())
+    at = "" if sample.soft_at is None else f" {sample.soft_at}"
+    digest.update(f"{sample.id} {len(sample.encoder_ids)} {len(sample.prompt_ids)}{at}\n".encode())
     for ids in (sample.encoder_ids, sample.prompt_ids, sample.target_ids):
         digest.update(ids.tobytes())
 

@@ -7,15 +7,16 @@ like any other (data/cache.py).
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import takewhile
 
 from lingualift_ds.config.schema import CodeSwitchConfig
 from lingualift_ds.data import codeswitch, jsonl, lexicon, sources
 from lingualift_ds.data.codeswitch import English, Stage1Maker
-from lingualift_ds.data.languages import language_name
+from lingualift_ds.data.languages import base_code, language_name
 from lingualift_ds.data.records import Record, read_records
 from lingualift_ds.errors import ConfigError, DataError
 from lingualift_ds.log import get_logger
@@ -65,6 +66,10 @@ class Rows:
     """The first `limit` usable records of the files, and what serves those that say less.
 
     Attributes:
+        languages: codes of those whose rows are read; empty: all.
+        mix: path -> how many times each of its rows is read, 1 where it is not named. Of 0.5 every second row is
+            read, of 1.5 every second one again.
+        columns: see `read_records`.
         needs: what a row must have, for messages.
         code: modules and packages that decide the records, beside those of all samples.
         libraries: packages that do so.
@@ -74,6 +79,9 @@ class Rows:
     shape: str
     instruction: str
     limit: int | None = None
+    languages: tuple[str, ...] = ()
+    mix: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     needs = "each needs a text and a target"
     code = ()
@@ -98,21 +106,62 @@ class Rows:
     def count(self, contents: Sequence[Content]) -> int:
         """Rows to be read, at most."""
         lines = sum(content.lines for content in contents)
-        return min(lines, self.limit or lines)
+        return lines if self.languages or self.mix else min(lines, self.limit or lines)
 
     def described(self) -> dict:
         """What decides the records, beside the files, as JSON holds it."""
-        return {"shape": self.shape, "instruction": self.instruction, "limit": self.limit}
+        return {
+            "shape": self.shape,
+            "instruction": self.instruction,
+            "limit": self.limit,
+            "languages": sorted(self._wanted),
+            "mix": [self.mix.get(path, 1.0) for path in self.paths],
+            "columns": dict(self.columns),
+        }
 
     def records(self, advance: Callable[[], None], dropped: Counter) -> Iterator[Record]:
-        """The records of all files, in order. Among several files an id is told by its file too.
+        """The records of all files, in order. Among several files an id is told by its file too, and (2) by the second
+        time that its row is read.
 
-        `advance` is called for every row; `dropped` counts by reason those that give no record.
+        `advance` is called for every row; `dropped` counts by reason those that give no record. Raises DataError, at
+        the end, for a language that no row has.
         """
+        there: set[str] = set()
         for path in self.paths:
-            for record in read_records(path, self.shape, self.instruction):
-                advance()
-                yield replace(record, id=f"{path}:{record.id}") if len(self.paths) > 1 else record
+            found = self._of_languages(self._read(path, advance), there, dropped)
+            for number, record in enumerate(found):
+                times = _times(number, self.mix[path]) if path in self.mix else 1
+                if not times:
+                    dropped["left out by data.mix"] += 1
+                for time in range(1, times + 1):
+                    yield record if time == 1 else replace(record, id=f"{record.id} ({time})")
+        if missing := sorted(self._wanted - there):
+            raise DataError(
+                f"{self}: data.languages: no row is in {', '.join(missing)}; there are: {', '.join(sorted(there))}"
+            )
+
+    def _read(self, path: str, advance: Callable[[], None]) -> Iterator[Record]:
+        for record in read_records(path, self.shape, self.instruction, self.columns):
+            advance()
+            yield replace(record, id=f"{path}:{record.id}") if len(self.paths) > 1 else record
+
+    def _of_languages(self, records: Iterator[Record], there: set[str], dropped: Counter) -> Iterator[Record]:
+        """The records of the languages that are wanted, of several in one text all of them; `there` gets all codes."""
+        if not self.languages:
+            yield from records
+            return
+        wanted = self._wanted
+        for record in records:
+            spoken = {base_code(code) for code in record.language.split(",")}
+            there |= spoken
+            if spoken <= wanted:
+                yield record
+            else:
+                dropped["dropped, other languages"] += 1
+
+    @property
+    def _wanted(self) -> set[str]:
+        return {base_code(code) for code in self.languages}
 
 
 @dataclass(frozen=True)
@@ -194,6 +243,13 @@ class SwitchedRows:
         if self.instruction is not None:
             told = self.instruction.replace("{language}", " and ".join(map(language_name, language.split(","))))
         return Record(name, made["text"], told, made["target"].strip(), language)
+
+
+def _times(number: int, times: float) -> int:
+    """How often the row of this number, from 0, is read, so that all rows are read `times` on average, and the first
+    one first."""
+    rows, of = Fraction(str(times)).as_integer_ratio()  # exact: a product of floats may just miss a whole number
+    return number * -rows // of - (number + 1) * -rows // of
 
 
 RowSet = Rows | SwitchedRows

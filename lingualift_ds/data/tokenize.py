@@ -1,17 +1,20 @@
 """Records to token ids, with both tokenizers; nothing about batches or padding.
 
-A sample for the LLM is [BOS] + gap for the soft prompt + instruction + target + [EOS]. What is too long is
-shortened at the end of the text, never in the target; what cannot be used is dropped and counted.
+A sample for the LLM is [BOS] + the parts of the prompt in the order that its stage states + target + [EOS]; the soft
+prompt is a gap there. What is too long is shortened at the end of the text, never in instruction or target; what cannot
+be used is dropped and counted.
 """
 
+import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lingualift_ds.config.layout import PromptLayout
+from lingualift_ds.config.layout import TEXT_ALONE, PromptLayout, usual_prompt
 from lingualift_ds.data.records import Record
 
 _CHUNK = 1000
@@ -21,7 +24,10 @@ _LEAST_TEXT = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """Token ids of one record. Without an encoder `encoder_ids` is empty and the text stands in `prompt_ids`."""
+    """Token ids of one record. Without an encoder `encoder_ids` is empty and the text stands in `prompt_ids`.
+
+    `soft_at` says how many of `prompt_ids` stand before the soft prompt; None: BOS alone, where there is one.
+    """
 
     id: str
     language: str
@@ -29,6 +35,7 @@ class Sample:
     prompt_ids: np.ndarray
     target_ids: np.ndarray
     soft_rows: int
+    soft_at: int | None = None
 
     @property
     def llm_length(self) -> int:
@@ -38,9 +45,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleTokenizer:
-    """Both tokenizers and the lengths they must keep to, in tokens.
+    """Both tokenizers, the lengths they must keep to, in tokens, and what is read where.
 
-    `row_of` maps white-space token ids of the encoder's tokenizer to the embedding rows they borrow.
+    `row_of` maps white-space token ids of the encoder's tokenizer to the embedding rows they borrow. `prompt` are the
+    parts that the LLM reads between BOS and target, in order; empty: the usual ones. `encoder_input` is a template of
+    what the encoder reads, with {text} and maybe {instruction}.
     """
 
     llm: PreTrainedTokenizerBase
@@ -49,6 +58,13 @@ class SampleTokenizer:
     encoder_max_tokens: int = 0
     layout: PromptLayout | None = None
     row_of: dict[int, int] = field(default_factory=dict)
+    prompt: tuple[str, ...] = ()
+    encoder_input: str = TEXT_ALONE
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the prompt, in order."""
+        return self.prompt or usual_prompt(self.encoder is not None)
 
     def samples(self, records: Iterable[Record], dropped: Counter) -> Iterator[Sample]:
         """Samples in the order of the records. `dropped` counts by reason what was left out or shortened."""
@@ -72,43 +88,84 @@ class SampleTokenizer:
     def _chunk(self, records: list[Record], dropped: Counter, with_target: bool = True) -> Iterator[Sample]:
         if not records:
             return
-        texts = self._plain([r.text for r in records]) if self.encoder is None else self._encoder_ids(records)
+        nothing: list[list[int]] = [[]] * len(records)
+        encoder = nothing if self.encoder is None else self._encoder_ids(records)
+        texts = self._plain([r.text for r in records]) if "text" in self.parts else nothing
         distinct = list(dict.fromkeys(r.instruction for r in records))  # most often there is one
-        of_instruction = dict(zip(distinct, self._plain(distinct)))
-        instructions = [of_instruction[r.instruction] for r in records]
+        of_instruction = dict(zip(distinct, self._plain(distinct))) if "instruction" in self.parts else {}
+        instructions = [of_instruction.get(r.instruction, []) for r in records]
         targets = self._plain([r.target for r in records])
         eos = [self.llm.eos_token_id] if with_target else []
-        for record, text, instruction, target in zip(records, texts, instructions, targets):
-            sample = self._sample(record, text, instruction, target + eos, dropped)
-            if sample is not None:
-                yield sample
+        for record, read, text, instruction, target in zip(records, encoder, texts, instructions, targets):
+            shortened = self._shortened(record, read, text, self._room(instruction, target + eos), dropped)
+            if shortened is None:
+                dropped["dropped, no room for the text beside instruction and target"] += 1
+            else:
+                read, text = shortened
+                yield self._sample(record, read, {"text": text, "instruction": instruction}, target + eos)
 
-    def _sample(self, record: Record, text: list[int], instruction: list[int], target: list[int], dropped: Counter):
-        bos = [] if self.llm.bos_token_id is None else [self.llm.bos_token_id]
-        boundaries = self.layout.begin + self.layout.end if self.layout else 0
-        latents = self.layout.latents if self.layout else None
-        room = self.llm_max_tokens - len(bos) - boundaries - len(instruction) - len(target)
-        if room < (latents or min(_LEAST_TEXT, len(text))):
-            dropped["dropped, no room for the text beside instruction and target"] += 1
+    @property
+    def _bos(self) -> list[int]:
+        return [] if self.llm.bos_token_id is None else [self.llm.bos_token_id]
+
+    def _room(self, instruction: list[int], target: list[int]) -> int:
+        """Positions of the LLM that are left for the text, as soft rows or as tokens."""
+        fixed = self.layout.begin + self.layout.end + (self.layout.latents or 0) if self.layout else 0
+        return self.llm_max_tokens - len(self._bos) - fixed - len(instruction) - len(target)
+
+    def _shortened(
+        self, record: Record, encoder: list[int], text: list[int], room: int, dropped: Counter
+    ) -> tuple[list[int], list[int]] | None:
+        """What the encoder and the LLM read of the text, cut where it must be; None where too little would be left."""
+        latent = self.layout is not None and self.layout.latents is not None
+        least = 0 if latent else min(_LEAST_TEXT, len(encoder))
+        least_text = min(_LEAST_TEXT, len(text))
+        if room < least + least_text:
             return None
-        if self.encoder is None:
-            if len(text) > room:
-                dropped["shortened, text longer than llm_max_tokens leaves"] += 1
-                text = text[:room]
-            return _sample(record, [], bos + text + instruction, target, 0)
-        most = self.encoder_max_tokens if latents else min(self.encoder_max_tokens, room)
-        if len(text) > most:
+        most, most_text = min(self.encoder_max_tokens, len(encoder)), len(text)
+        rows = 0 if latent else most
+        if rows + len(text) > room:  # each is cut by the same share, so that both end at about the same word
+            most_text = min(max(room * len(text) // (rows + len(text)), least_text), room - least)
+            most = most if latent else room - most_text
+        if len(encoder) > most:
+            encoder = self._cut(record, most)
+            if encoder is None:
+                return None
             dropped["shortened, text longer than encoder_max_tokens or llm_max_tokens leave"] += 1
-            text = self._shortened(record.text, most)
-        return _sample(record, text, bos + instruction, target, self.layout.length(len(text)))
+        elif len(text) > most_text:
+            dropped["shortened, text longer than llm_max_tokens leaves"] += 1
+        return encoder, text[:most_text]
+
+    def _sample(self, record: Record, encoder: list[int], ids: dict[str, list[int]], target: list[int]) -> Sample:
+        prompt, soft_at = self._bos, None
+        for number, part in enumerate(self.parts):
+            if part == "soft_prompt":
+                soft_at = len(prompt) if number else None
+            else:
+                prompt = prompt + ids[part]
+        soft_rows = self.layout.length(len(encoder)) if self.layout else 0
+        as_array = lambda ids: np.asarray(ids, dtype=np.int32)  # noqa: E731
+        arrays = as_array(encoder), as_array(prompt), as_array(target)
+        return Sample(record.id, record.language, *arrays, soft_rows, soft_at)
 
     def _encoder_ids(self, records: list[Record]) -> list[list[int]]:
-        ids = self.encoder([r.text for r in records], add_special_tokens=True)["input_ids"]
+        ids = self.encoder([self._encoder_text(r) for r in records], add_special_tokens=True)["input_ids"]
         return [self._rows(i) for i in ids] if self.row_of else ids
 
-    def _shortened(self, text: str, most: int) -> list[int]:
-        """The text's ids cut to `most`, with the special tokens the encoder expects around it."""
-        return self._rows(self.encoder(text, truncation=True, max_length=most)["input_ids"])
+    def _encoder_text(self, record: Record) -> str:
+        return re.sub("{(text|instruction)}", lambda found: getattr(record, found[1]), self.encoder_input)
+
+    def _cut(self, record: Record, most: int) -> list[int] | None:
+        """What the encoder reads, cut to `most` ids at the end of the text, with the special tokens the encoder expects
+        around it; None where too little of the text would be left beside an instruction."""
+        if self.encoder_input == TEXT_ALONE:
+            return self._rows(self.encoder(record.text, truncation=True, max_length=most)["input_ids"])
+
+        def of(characters: int) -> list[int]:
+            return self._encoder_ids([replace(record, text=record.text[:characters])])[0]
+
+        kept = bisect_right(range(len(record.text)), most, key=lambda characters: len(of(characters))) - 1
+        return None if kept < 0 or len(of(kept)) - len(of(0)) < _LEAST_TEXT else of(kept)
 
     def _rows(self, ids: list[int]) -> list[int]:
         return [self.row_of.get(i, i) for i in ids]
@@ -120,8 +177,3 @@ class SampleTokenizer:
 def pad_id(llm: PreTrainedTokenizerBase) -> int:
     """What an LLM's text is padded with: EOS where there is no token for it; masked, it is never seen."""
     return llm.eos_token_id if llm.pad_token_id is None else llm.pad_token_id
-
-
-def _sample(record: Record, encoder: list[int], prompt: list[int], target: list[int], soft_rows: int) -> Sample:
-    as_array = lambda ids: np.asarray(ids, dtype=np.int32)  # noqa: E731
-    return Sample(record.id, record.language, as_array(encoder), as_array(prompt), as_array(target), soft_rows)

@@ -22,7 +22,6 @@ from lingualift_ds.data.lexicon.identify import guess_in_words
 from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import Sample
 from lingualift_ds.errors import DataError, ModelError
-from lingualift_ds.hub.folders import find_folder, is_whole, read_described
 from lingualift_ds.hub.processing import LANGUAGE, without_language
 
 _MANY_UNKNOWN = 0.1
@@ -102,14 +101,11 @@ class Said:
 
 
 def load(folder: Path | str, encoder: str | None = None, llm: str | None = None) -> hub.LinguaLiftForCausalLM:
-    """A whole model; or Stage I's alignment layer between its base models, where that is what the folder holds or a
-    base model is named.
+    """A whole model; or an alignment layer or an adapter on its base models, where that is what the folder holds.
 
-    Raises CheckpointError, ModelError.
+    Raises CheckpointError, ModelError; ConfigError for base models of a whole one.
     """
-    if encoder is None and llm is None and is_whole(read_described(find_folder(folder))):
-        return hub.load_model(folder)
-    return hub.load_stage1(folder, encoder, llm)
+    return hub.load_model(folder, encoder=encoder, llm=llm)
 
 
 class Speaker:

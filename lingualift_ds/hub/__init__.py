@@ -9,7 +9,6 @@ _WHERE = {
     "Answer": "modeling",
     "LinguaLiftProcessor": "processing",
     "load_model": "folders",
-    "load_stage1": "folders",
 }
 """Name: its module, imported when the name is asked for; transformers' Auto classes ask for the first alone."""
 

@@ -8,16 +8,19 @@ from typing import Any
 
 import yaml
 
+from lingualift_ds.config.layout import usual_prompt
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.languages import language_name
 from lingualift_ds.errors import DataError
 
-_METHOD = """\
-A frozen multilingual encoder is bridged into an English-centric LLM by a language alignment layer (LinguaLIFT,
-[arXiv 2412.12499](https://arxiv.org/abs/2412.12499)). Stage I trained the layer alone, on English text with words
-replaced from bilingual lexicons; Stage II froze it and trained the LLM on English instructions. A question in any
-language goes to the encoder, the instruction to the LLM."""
-_TEXT_ALONE = "The LLM alone, trained on English instructions without an encoder."
+_BRIDGED = """\
+A multilingual encoder is bridged into an English-centric LLM by a language alignment layer, as LinguaLIFT does
+([arXiv 2412.12499](https://arxiv.org/abs/2412.12499)): what the encoder reads, in any language, the LLM gets as a soft
+prompt."""
+_LINGUALIFT = """\
+Stage I trained the layer alone, on English text with words replaced from bilingual lexicons; Stage II froze it and
+trained the LLM on English instructions. The encoder was never trained."""
+_TEXT_ALONE = "The LLM alone, trained on instructions without an encoder."
 _LAYER_ALONE = """\
 The language alignment layer by itself (LinguaLIFT, [arXiv 2412.12499](https://arxiv.org/abs/2412.12499)): it belongs
 between the two base models below, which are not in this folder."""
@@ -47,7 +50,7 @@ class CardFacts:
 def model_card(described: Mapping[str, Any], facts: CardFacts) -> str:
     """README.md. `described`: the model's config.json. Raises DataError for a folder that holds no results."""
     scores = {path: _read_scores(path) for path in facts.results}
-    parts = [f"# {facts.name}", _method(described), _models(described), _data(facts), _settings(facts)]
+    parts = [f"# {facts.name}", _method(described, facts), _models(described), _data(facts), _settings(facts)]
     parts += [_scores(found) for found in scores.values()]
     parts += [_use(described), "Made with lingualift_ds, on DeepSpeed."]
     return _head(described, facts) + "\n\n".join(part for part in parts if part) + "\n"
@@ -70,10 +73,14 @@ def _head(described: Mapping[str, Any], facts: CardFacts) -> str:
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n\n"
 
 
-def _method(described: Mapping[str, Any]) -> str:
+def _method(described: Mapping[str, Any], facts: CardFacts) -> str:
     if "config" not in described["llm"]:
         return _LAYER_ALONE
-    return _METHOD if described.get("encoder") else _TEXT_ALONE
+    if not described.get("encoder"):
+        return _TEXT_ALONE
+    done = {number: (config.kind(number), tuple(facts.trained[number])) for number, config in facts.configs.items()}
+    as_in_paper = done == {1: ("language-align", ("alignment",)), 2: ("task-transfer", ("llm",))}
+    return f"{_BRIDGED}\n\n{_LINGUALIFT}" if as_in_paper else _BRIDGED
 
 
 def _models(described: Mapping[str, Any]) -> str:
@@ -81,7 +88,8 @@ def _models(described: Mapping[str, Any]) -> str:
     for role in ("encoder", "llm"):
         if described.get(role):
             rows.append(f"| {role} | `{_short(described[role]['name'])}` | `{described[role]['fingerprint'][:23]}` |")
-    kind = described["alignment"]["kind"]
+    kind, layers = described["alignment"]["kind"], described["alignment"].get("layers", "last")
+    kind += ", reading all encoder layers" if layers == "all" else ""
     if described.get("encoder"):
         rows.append(f"| alignment layer | {kind} | |")
     return "## Models\n\n" + "\n".join(rows)
@@ -117,6 +125,7 @@ def _settings(facts: CardFacts) -> str:
         "precision": lambda stage, config: config.model.precision,
         "seed": lambda stage, config: str(config.run.seed),
     }
+    rows.append(f"| kind | {' | '.join(config.kind(number) for number, config in stages)} |")
     rows.append(f"| trained | {' | '.join(', '.join(facts.trained[number]) for number, _ in stages)} |")
     for name, tell in told.items():
         rows.append(f"| {name} | {' | '.join(tell(config.stage(number), config) for number, config in stages)} |")
@@ -137,7 +146,7 @@ def _scores(found: Mapping[str, Any]) -> str:
 
 def _use(described: Mapping[str, Any]) -> str:
     if "config" not in described["llm"]:
-        call = 'from lingualift_ds import hub\n\nmodel = hub.load_stage1("FOLDER", encoder="ENCODER", llm="LLM")'
+        call = 'from lingualift_ds import hub\n\nmodel = hub.load_model("FOLDER", encoder="ENCODER", llm="LLM")'
     else:
         call = (
             "import lingualift_ds\nfrom transformers import AutoModelForCausalLM\n\n"
@@ -148,10 +157,11 @@ def _use(described: Mapping[str, Any]) -> str:
     question = (
         "Ana ana tufaha 3 na ananunua 4. Ana tufaha ngapi?" if bridged else "Ann has 3 apples and buys 4. How many?"
     )
-    text = "the soft prompt of the encoder's text" if bridged else "the text"
+    names = {"soft_prompt": "the soft prompt of the encoder's text", "instruction": "the instruction", "text": "the text"}
+    read = ", then ".join(names[part] for part in described.get("prompt") or usual_prompt(bridged))
     return (
         f'## Use\n\n```python\n{call}\nprint(model.answer(["{question}"])[0].text)\n```\n\n'
-        f"The prompt is BOS, {text}, then the instruction; by default {instruction}."
+        f"The prompt is BOS, {read}; the instruction is by default {instruction}."
     )
 
 

@@ -1,11 +1,13 @@
 """The configuration of a bridged model: those of its encoder and its LLM, and what joins them."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
-from lingualift_ds.config.schema import AlignmentConfig
+from lingualift_ds.config.layout import TEXT_ALONE, usual_prompt
+from lingualift_ds.config.schema import AdapterConfig, AlignmentConfig
 from lingualift_ds.errors import CheckpointError
 
 _PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -17,8 +19,12 @@ class LinguaLiftConfig(PreTrainedConfig):
     Attributes:
         llm, encoder: transformers configurations; `encoder` is None for a model of text alone.
         sources: role -> what is known of the base model: its name and fingerprints.
-        alignment: kind of the alignment layer, and its latents.
+        alignment: kind of the alignment layer, its latents, and which encoder layers it reads.
+        adapter: LoRA or DoRA of the LLM that is not merged into it: kind, rank, alpha, dropout, targets; None without.
         instruction: what the LLM is told where nothing else is said.
+        prompt: what the LLM reads between BOS and answer, in order: soft_prompt, instruction, text. Folders of before
+            it was stated have the usual one, see `usual_prompt`.
+        encoder_input: template of what the encoder reads.
         llm_max_tokens, encoder_max_tokens: longest inputs that the model was trained on.
         whitespace_rows: token id of the encoder's tokenizer -> embedding row it borrows.
     """
@@ -32,7 +38,10 @@ class LinguaLiftConfig(PreTrainedConfig):
         llm: dict[str, Any] | PreTrainedConfig | None = None,
         encoder: dict[str, Any] | PreTrainedConfig | None = None,
         alignment: dict[str, Any] | None = None,
+        adapter: dict[str, Any] | None = None,
         instruction: str = "",
+        prompt: Sequence[str] | None = None,
+        encoder_input: str = TEXT_ALONE,
         llm_max_tokens: int = 1280,
         encoder_max_tokens: int = 1024,
         whitespace_rows: dict[str, int] | None = None,
@@ -42,7 +51,10 @@ class LinguaLiftConfig(PreTrainedConfig):
         self.sources: dict[str, dict[str, Any]] = {}
         self.llm, self.encoder = self._part("llm", llm), self._part("encoder", encoder)
         self.alignment = alignment or {}
+        self.adapter = adapter
         self.instruction = instruction
+        self.prompt = list(prompt or usual_prompt(self.encoder is not None))
+        self.encoder_input = encoder_input
         self.llm_max_tokens, self.encoder_max_tokens = llm_max_tokens, encoder_max_tokens
         self.whitespace_rows = {int(token): row for token, row in (whitespace_rows or {}).items()}
         super().__init__(**{"dtype": _PRECISIONS[precision], **others})
@@ -56,8 +68,8 @@ class LinguaLiftConfig(PreTrainedConfig):
         facts = dict(described)
         if "config" not in facts:
             raise CheckpointError(
-                "this folder holds an alignment layer, not a whole model; lingualift_ds.hub.load_stage1 puts it "
-                "between base models"
+                "this folder holds what was trained beside base models, not a whole model; "
+                "lingualift_ds.hub.load_model puts it onto them"
             )
         config = facts.pop("config")
         self.sources[role] = facts
@@ -67,6 +79,11 @@ class LinguaLiftConfig(PreTrainedConfig):
     def alignment_config(self) -> AlignmentConfig:
         """The alignment layer's settings."""
         return AlignmentConfig(**self.alignment)
+
+    @property
+    def adapter_config(self) -> AdapterConfig | None:
+        """The adapter's settings; None without one."""
+        return adapter_of({"adapter": self.adapter})
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """The LLM's: what generation, caches and embeddings are made by."""
@@ -87,6 +104,12 @@ class LinguaLiftConfig(PreTrainedConfig):
     def to_diff_dict(self) -> dict[str, Any]:
         """The same: there is no usual model to differ from."""
         return self.to_dict()
+
+
+def adapter_of(described: Mapping[str, Any]) -> AdapterConfig | None:
+    """The adapter that a config.json states, not merged into its LLM; None without one."""
+    stated = described.get("adapter")
+    return AdapterConfig(**stated | {"targets": tuple(stated["targets"])}) if stated else None
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:

@@ -1,22 +1,23 @@
-"""From a folder to a model: whole models, checked to the byte where they have a manifest, and Stage I's layer on base
-models."""
+"""From a folder to a model: whole models, checked to the byte where they have a manifest, and alignment layers and
+adapters on their base models."""
 
 import hashlib
 import json
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lingualift_ds import dist
-from lingualift_ds.checkpoint.artefact import read_artefact
 from lingualift_ds.checkpoint.manifest import NAME, fingerprint, read_manifest, verify
 from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.data.cache import tokenizer_digest
-from lingualift_ds.errors import CheckpointError, ModelError
+from lingualift_ds.errors import CheckpointError, ConfigError, ModelError
 from lingualift_ds.hub.configuration import LinguaLiftConfig, special_ids
 from lingualift_ds.hub.modeling import LinguaLiftForCausalLM, end_ids
 from lingualift_ds.hub.processing import LinguaLiftProcessor
+from lingualift_ds.model.adapters import add_adapter, is_adapter_weight, load_adapter
 from lingualift_ds.model.encoders import load_encoder
 from lingualift_ds.model.llms import check_tokenizer, llm_class, load_llm
 from lingualift_ds.model.loading import DTYPES, load_weights, read_config, read_tokenizer
@@ -26,23 +27,28 @@ BESIDE = ("README.md", "generation_config.json")
 """Files of an exported folder that a run's own has not."""
 
 
-def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLiftForCausalLM:
-    """A whole model for use, on this process's device: an exported folder, what Stage II left in its run, or any causal
-    LM of transformers, which reads text alone and has no instruction.
+def load_model(
+    folder: Path | str, dtype: torch.dtype | None = None, encoder: str | None = None, llm: str | None = None
+) -> LinguaLiftForCausalLM:
+    """A model for use, on this process's device: an exported folder, what a run's last stage left, or any causal LM of
+    transformers, which reads text alone and has no instruction.
 
-    Raises CheckpointError for a folder that holds none or is damaged, ModelError for weights that do not fit.
+    Where a stage left the alignment layer or an adapter alone, they are put onto the base models that they were trained
+    with; `encoder` and `llm` say where these are now. `dtype`: of all parts; None: as they were trained.
+    Raises CheckpointError for a folder that holds none or is damaged, ModelError for weights that do not fit,
+    ConfigError for base models of a folder that has its own.
     """
     folder = find_folder(folder)
     if (folder / NAME).is_file():
         verify(folder)
     described = read_described(folder)
+    moved = {role: name for role, name in (("encoder", encoder), ("llm", llm)) if name is not None}
+    if is_ours(described) and not is_whole(described):
+        return _on_bases(folder, described, dtype, moved)
+    if moved:
+        raise ConfigError(f"--{', --'.join(moved)}: {folder} holds its own; for a stage that left no whole model")
     if not is_ours(described):
         return _plain(folder, dtype)
-    if not is_whole(described):
-        raise CheckpointError(
-            f"{folder}: holds an alignment layer, not a whole model; train stage 2 first (generate and geometry also "
-            "take the layer between its base models)"
-        )
     # What has another shape is told of by us, not by an error that points to a report.
     options = {"output_loading_info": True, "dtype": dtype or "auto", "ignore_mismatched_sizes": True}
     model = load_weights(lambda: _from_pretrained(folder, options), str(folder), "--model")
@@ -50,31 +56,13 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> LinguaLi
     return model.to(dist.device()).eval()
 
 
-def load_stage1(folder: Path | str, encoder: str | None = None, llm: str | None = None) -> LinguaLiftForCausalLM:
-    """Stage I's alignment layer between base models, those it was trained with, wherever they are now; all in the
-    dtype of the layer.
-
-    Raises CheckpointError for a folder that holds no such layer, ModelError for a base model that does not fit it.
-    """
-    folder = find_folder(folder, stage=1)
-    described, _ = read_artefact(folder)
-    if described.get("encoder") is None or "config" in described["llm"]:
-        raise CheckpointError(f"{folder}: holds no alignment layer by itself; a stage 1 artefact is needed")
-    names = {role: name or described[role]["name"] for role, name in (("encoder", encoder), ("llm", llm))}
-    configs = {role: read_config(name, f"--{role}") for role, name in names.items()}
-    for role, config in configs.items():
-        if config.hidden_size != described[role]["width"]:
-            raise ModelError(
-                f"{names[role]}: is {config.hidden_size} wide, but the alignment layer of {folder} was trained for "
-                f"{described[role]['name']}, {described[role]['width']} wide"
-            )
-    return _joined(folder, described, names, configs)
-
-
-def find_folder(folder: Path | str, stage: int = 2) -> Path:
-    """The folder of a model itself, given it, its stage's or its run's. Raises CheckpointError where there is none."""
+def find_folder(folder: Path | str) -> Path:
+    """The folder of a model itself, given it, its stage's or its run's, where the last stage that left something is
+    meant. Raises CheckpointError where there is none."""
     folder = Path(folder)
-    for inner in (folder / "artefact", folder / f"stage{stage}/artefact"):
+    stages = {p.parent.name.removeprefix("stage"): p for p in folder.glob("stage*/artefact")}
+    last = sorted((n for n in stages if n.isdecimal()), key=int)[-1:]
+    for inner in (folder / "artefact", *(stages[number] for number in last)):
         if inner.is_dir():
             return inner
     if not folder.is_dir():
@@ -114,7 +102,7 @@ def is_ours(described: dict) -> bool:
 
 
 def is_whole(described: dict) -> bool:
-    """Whether a config.json is of more than an alignment layer."""
+    """Whether a config.json is of more than an alignment layer or an adapter."""
     return not is_ours(described) or "config" in (described.get("llm") or {})
 
 
@@ -159,13 +147,50 @@ def _from_pretrained(folder: Path, options: dict) -> tuple[LinguaLiftForCausalLM
     return model, info
 
 
-def _joined(
+def read_adapter(folder: Path) -> dict[str, Tensor]:
+    """The weights of an adapter that a folder holds, by their names in the LLM."""
+    found = {}
+    for shard in read_tensors(folder, "llm."):
+        found |= {name.removeprefix("llm."): t for name, t in shard.items() if is_adapter_weight(name)}
+    return found
+
+
+def _on_bases(folder: Path, described: dict, dtype: torch.dtype | None, moved: dict[str, str]) -> LinguaLiftForCausalLM:
+    """What was trained alone, put between and onto the base models it was trained with."""
+    names = {role: described[role]["name"] for role in ("encoder", "llm") if described.get(role)}
+    for role in moved.keys() - names.keys():
+        raise ConfigError(f"--{role}: {folder} was trained without one")
+    names |= moved
+    configs = {role: read_config(name, f"--{role}") for role, name in names.items()}
+    for role, config in configs.items():
+        if config.hidden_size != described[role]["width"]:
+            raise ModelError(
+                f"{names[role]}: is {config.hidden_size} wide, but what {folder} holds was trained for "
+                f"{described[role]['name']}, {described[role]['width']} wide"
+            )
+    tokenizers = _tokenizers(folder, described, names, configs)
+    state = {name: tensor for shard in read_tensors(folder) for name, tensor in shard.items()}
+    if not state:
+        raise CheckpointError(f"{folder}: holds no weights beside its config.json")
+    precision = _precision(dtype or next(iter(state.values())).dtype)
+    config = LinguaLiftConfig(**{**described, **configs, "precision": precision}, **special_ids(tokenizers["llm"]))
+    encoder = load_encoder(names["encoder"], configs["encoder"], precision) if "encoder" in names else None
+    model = assembled(config, load_llm(names["llm"], precision, configs["llm"]), encoder)
+    if config.adapter_config is not None:
+        add_adapter(model.llm, config.adapter_config)
+        load_adapter(model.llm, read_adapter(folder), str(folder))
+    if encoder is not None:
+        own = {n.removeprefix("alignment."): t for n, t in state.items() if n.startswith("alignment.")}
+        model.alignment = model.alignment.to_empty(device="cpu").to(DTYPES[precision])
+        model.alignment.load_state_dict(own)
+    model.processor = LinguaLiftProcessor(tokenizers["llm"], tokenizers.get("encoder"), config)
+    return model.to(dist.device()).eval()
+
+
+def _tokenizers(
     folder: Path, described: dict, names: dict[str, str], configs: dict[str, PreTrainedConfig]
-) -> LinguaLiftForCausalLM:
-    state = {
-        name.removeprefix("alignment."): tensor for shard in read_tensors(folder) for name, tensor in shard.items()
-    }
-    precision = _precision(next(iter(state.values())).dtype)
+) -> dict[str, PreTrainedTokenizerBase]:
+    """Those of the base models, by role. Raises ModelError for others than there were in training."""
     tokenizers = {role: read_tokenizer(name, f"--{role}") for role, name in names.items()}
     rows = described["whitespace_rows"]
     added = add_whitespace_tokens(tokenizers["encoder"], configs["encoder"].vocab_size) if rows else {}
@@ -174,13 +199,4 @@ def _joined(
     for role, tokenizer in tokenizers.items():
         if described[role]["tokenizer"] != tokenizer_digest(tokenizer):
             raise ModelError(f"{names[role]}: its tokenizer is not the one that {folder} was trained with")
-    config = LinguaLiftConfig(**{**described, **configs, "precision": precision}, **special_ids(tokenizers["llm"]))
-    model = assembled(
-        config,
-        load_llm(names["llm"], precision, configs["llm"]),
-        load_encoder(names["encoder"], configs["encoder"], precision),
-    )
-    model.alignment = model.alignment.to_empty(device="cpu").to(DTYPES[precision])
-    model.alignment.load_state_dict(state)
-    model.processor = LinguaLiftProcessor(tokenizers["llm"], tokenizers["encoder"], config)
-    return model.to(dist.device()).eval()
+    return tokenizers

@@ -20,8 +20,9 @@ from lingualift_ds.config.layout import IGNORE
 from lingualift_ds.errors import DataError
 from lingualift_ds.hub.configuration import LinguaLiftConfig
 from lingualift_ds.hub.processing import LinguaLiftProcessor
+from lingualift_ds.model.adapters import add_adapter, merge_adapter
 from lingualift_ds.model.alignment import AlignmentLayer
-from lingualift_ds.model.encoders import build_encoder
+from lingualift_ds.model.encoders import build_encoder, hidden_states, states_per_token
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Answer:
 class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
     """Multilingual encoder, alignment layer and LLM; the LLM alone where the configuration has no encoder.
 
-    The LLM reads [BOS, soft prompt, text], where `input_ids` hold BOS and text (instruction, and target if there is
-    one), and `encoder_input_ids` what the soft prompt is made of. Padding may be on either side.
+    The LLM reads `input_ids` (BOS, instruction or what else its prompt has, and target if there is one) with the soft
+    prompt after BOS, or after the first `soft_prompt_at` [B] tokens of each row; `encoder_input_ids` are what it is
+    made of. Padding may be on either side.
     """
 
     config_class = LinguaLiftConfig
@@ -52,11 +54,14 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         dtype = torch.get_default_dtype()  # from_pretrained sets it
         self.llm = AutoModelForCausalLM.from_config(config.llm, dtype=dtype)
+        if config.adapter_config is not None:
+            add_adapter(self.llm, config.adapter_config)
         self.encoder = self.alignment = None
         if config.encoder is not None:
             self.encoder = build_encoder(config.encoder, dtype)
             width = self.llm.get_input_embeddings().embedding_dim
-            self.alignment = AlignmentLayer(config.alignment_config, config.encoder.hidden_size, width)
+            read, known = config.encoder.hidden_size, states_per_token(config.encoder)
+            self.alignment = AlignmentLayer(config.alignment_config, read, width, known)
         self._processor: LinguaLiftProcessor | None = None
         self.post_init()
         self.generation_config = generation_config(config.to_dict())
@@ -72,6 +77,12 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
     def processor(self, processor: LinguaLiftProcessor) -> None:
         self._processor = processor
 
+    def merge_adapter(self) -> None:
+        """Make the LLM's adapter part of its weights; nothing where it has none."""
+        if self.config.adapter is not None:
+            merge_adapter(self.llm)
+            self.config.adapter = None
+
     def get_input_embeddings(self) -> torch.nn.Module:
         """The LLM's."""
         return self.llm.get_input_embeddings()
@@ -86,9 +97,12 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         encoder_input_ids: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
+        soft_prompt_at: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What the LLM reads: embeddings [B, W, D], padded on the left, and their mask [B, W]."""
-        embeds, mask, _ = self._prompt(input_ids, attention_mask, encoder_input_ids, encoder_attention_mask)
+        embeds, mask, _ = self._prompt(
+            input_ids, attention_mask, encoder_input_ids, encoder_attention_mask, soft_prompt_at
+        )
         return embeds, mask
 
     def _prompt(
@@ -97,6 +111,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         mask: Tensor | None,
         encoder_ids: Tensor | None,
         encoder_mask: Tensor | None,
+        soft_at: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings [B, W, D], mask [B, W], and where each of the text's tokens stands among them, [B, L]."""
         mask = (torch.ones_like(ids) if mask is None else mask).bool()
@@ -105,9 +120,9 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         totals = mask.sum(1) + soft_lengths
         width = int(totals.max())
         first = width - totals
-        head = 0 if self.config.bos_token_id is None else 1
+        head = torch.full_like(totals, int(self.config.bos_token_id is not None)) if soft_at is None else soft_at
         nth = mask.long().cumsum(1) - 1
-        places = (first[:, None] + nth + soft_lengths[:, None] * (nth >= head)).clamp(min=0)
+        places = (first[:, None] + nth + soft_lengths[:, None] * (nth >= head[:, None])).clamp(min=0)
         rows = torch.arange(len(ids), device=ids.device)[:, None]
         embeds = text.new_zeros(len(ids), width, text.shape[-1])
         embeds[rows.expand_as(ids)[mask], places[mask]] = text[mask]
@@ -126,7 +141,8 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
             raise DataError("encoder_input_ids: needed beside input_ids; model.processor makes both")
         mask = (torch.ones_like(ids) if mask is None else mask).bool()
         # Parts may lie on devices of their own.
-        states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state.to(mask.device)[mask]
+        states = hidden_states(self.encoder, self.alignment.layers, input_ids=ids, attention_mask=mask.long())
+        states = states.to(mask.device)[..., mask, :]
         lengths = mask.sum(1)
         soft = self.alignment(states, tuple(lengths.tolist()))
         layout = self.alignment.layout
@@ -149,9 +165,11 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
+        soft_prompt_at: Tensor | None = None,
         **others: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits [B, L, V] of the positions of `input_ids`, those of the soft prompts left out.
+        """Logits [B, L, V] of the positions of `input_ids`, those of the soft prompts left out; where a prompt ends in
+        its soft prompt, what predicts the answer's first token is not among them.
 
         With `inputs_embeds` (see `prompt_embeddings`) or a filled cache it is the LLM's own forward. labels [B, L]:
         ids to be predicted, IGNORE elsewhere; the loss is their mean cross entropy in nats. Hidden states and
@@ -168,7 +186,9 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
                 labels=labels,
                 **others,
             )
-        embeds, mask, places = self._prompt(input_ids, attention_mask, encoder_input_ids, encoder_attention_mask)
+        embeds, mask, places = self._prompt(
+            input_ids, attention_mask, encoder_input_ids, encoder_attention_mask, soft_prompt_at
+        )
         others = stated_positions(self.llm, mask) | others
         output = self.llm(
             inputs_embeds=embeds, attention_mask=mask, past_key_values=past_key_values, use_cache=use_cache, **others
@@ -193,6 +213,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         encoder_attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         generation_config: GenerationConfig | None = None,
+        soft_prompt_at: Tensor | None = None,
         **options: Any,
     ) -> Any:
         """New token ids [B, up to max_new_tokens], padded after EOS; greedy unless `options` say more. Fewer where the
@@ -203,7 +224,7 @@ class LinguaLiftForCausalLM(PreTrainedModel, GenerationMixin):
         """
         if inputs_embeds is None:
             inputs_embeds, attention_mask = self.prompt_embeddings(
-                input_ids, attention_mask, encoder_input_ids, encoder_attention_mask
+                input_ids, attention_mask, encoder_input_ids, encoder_attention_mask, soft_prompt_at
             )
         if "max_length" in options:
             raise ValueError("max_length would count the soft prompt too; give max_new_tokens")

@@ -1,4 +1,4 @@
-"""Texts to a bridged model's inputs: the question for the encoder, the instruction for the LLM."""
+"""Texts to a bridged model's inputs: what the encoder reads of them, and the LLM, in the order of its training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,6 +42,8 @@ class LinguaLiftProcessor:
             encoder_max_tokens=config.encoder_max_tokens,
             layout=None if encoder is None else prompt_layout(config.alignment_config),
             row_of=config.whitespace_rows,
+            prompt=tuple(config.prompt),
+            encoder_input=config.encoder_input,
         )
 
     @classmethod
@@ -71,10 +73,11 @@ class LinguaLiftProcessor:
     ) -> dict[str, Tensor]:
         """The keyword arguments of the model's forward and generate.
 
-        `input_ids` and `attention_mask` [B, L]: BOS, instruction and target; for a model of text alone the text
-        before the instruction. `encoder_input_ids` and `encoder_attention_mask` [B, S]: the text, padded on the right.
-        `labels` [B, L] with targets: their tokens and EOS, IGNORE elsewhere. Raises DataError for a blank text, or
-        one that has no room beside instruction and target.
+        `input_ids` and `attention_mask` [B, L]: BOS, the prompt but for its soft prompt, and target. `soft_prompt_at`
+        [B]: how many of a row's tokens stand before its soft prompt; left out where that is BOS alone.
+        `encoder_input_ids` and `encoder_attention_mask` [B, S]: what the encoder reads, padded on the right. `labels`
+        [B, L] with targets: their tokens and EOS, IGNORE elsewhere. Raises DataError for a blank text, or one that has
+        no room beside instruction and target.
         """
         samples = self.samples(texts, instructions, targets)
         return self.batch(samples, padding_side)
@@ -128,6 +131,8 @@ class LinguaLiftProcessor:
             texts = [sample.encoder_ids for sample in samples]
             filled = padded(texts, self.encoder.pad_token_id or 0, "right")
             made |= dict(zip(("encoder_input_ids", "encoder_attention_mask"), filled))
+        if samples and samples[0].soft_at is not None:  # of one prompt, so all have it or none has
+            made["soft_prompt_at"] = torch.tensor([sample.soft_at for sample in samples])
         return made
 
 

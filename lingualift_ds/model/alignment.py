@@ -1,9 +1,14 @@
 """The language alignment layer: encoder states to soft-prompt rows in the LLM's embedding space.
 
-Shapes: B texts, N encoder tokens of all texts, S encoder positions (padded), E encoder width, D LLM width, R soft
-rows of all texts, boundaries included.
-Source: LinguaLIFT section 3 for `ffn`; the resampler follows Perceiver (arXiv 2103.03206) and Flamingo.
+Shapes: B texts, N encoder tokens of all texts, S encoder positions (padded), K hidden states of a token, E encoder
+width, D LLM width, R soft rows of all texts, boundaries included.
+Source: LinguaLIFT section 3 for `ffn`; the resampler follows Perceiver (arXiv 2103.03206) and Flamingo. That all of
+the encoder's layers are summed with learned weights is LayAlign's (arXiv 2502.11405), which does it for the keys and
+values of every LLM layer and with weights of any size; here it is done once, for the soft prompt, and the weights are
+positive and sum to 1, as ELMo's are (arXiv 1802.05365, equation 1).
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +18,14 @@ from lingualift_ds.config.schema import AlignmentConfig
 
 
 class AlignmentLayer(nn.Module):
-    """A projection of encoder states and learned boundary vectors around it."""
+    """A projection of encoder states, of the last layer or of all, and learned boundary vectors around it."""
 
-    def __init__(self, config: AlignmentConfig, encoder_width: int, llm_width: int):
+    def __init__(self, config: AlignmentConfig, encoder_width: int, llm_width: int, states_per_token: int = 1):
+        """states_per_token: K, see encoders.states_per_token; only needed where all layers are read."""
         super().__init__()
         self.layout: PromptLayout = prompt_layout(config)
+        self.layers = config.layers
+        self.layer_weights = first_weights(states_per_token) if config.layers == "all" else None
         if config.kind == "linear":
             self.project: nn.Module = nn.Linear(encoder_width, llm_width)
         elif config.kind == "ffn":
@@ -30,12 +38,14 @@ class AlignmentLayer(nn.Module):
         self.begin = nn.Parameter(torch.randn(llm_width) * 0.02) if self.layout.begin else None
         self.end = nn.Parameter(torch.randn(llm_width) * 0.02)
 
-    def forward(self, states_NE: Tensor, lengths: tuple[int, ...]) -> Tensor:
+    def forward(self, states: Tensor, lengths: tuple[int, ...]) -> Tensor:
         """Soft-prompt rows [R, D]: those of all texts in order, then a begin boundary per text (where the kind has
         one), then an end boundary per text.
 
-        states_NE: encoder states of all texts, back to back; lengths: tokens of each text.
+        states: encoder states of all texts, back to back, [N, E] or, where all layers are read, [K, N, E]; lengths:
+        tokens of each text.
         """
+        states_NE = states if self.layer_weights is None else fused(states, self.layer_weights)
         if self.layout.latents:
             texts = states_NE.split(lengths)
             states_BSE = nn.utils.rnn.pad_sequence(texts, batch_first=True)
@@ -45,6 +55,20 @@ class AlignmentLayer(nn.Module):
             rows_ND = self.project(states_NE)
         boundaries = [b for b in (self.begin, self.end) if b is not None]
         return torch.cat([rows_ND, *(b.to(rows_ND.dtype).expand(len(lengths), -1) for b in boundaries)])
+
+
+def first_weights(states_per_token: int) -> nn.Parameter:
+    """The layers' weights before softmax [K]. The last layer starts with half of the whole: a soft prompt is near the
+    one that it alone would make, and no weight is so small that it gets no gradient."""
+    assert states_per_token > 1, "to read all layers, the alignment layer needs to know how many there are"
+    weights = torch.zeros(states_per_token)
+    weights[-1] = math.log(states_per_token - 1)
+    return nn.Parameter(weights)
+
+
+def fused(states_KNE: Tensor, weights_K: Tensor) -> Tensor:
+    """The layers' states summed by the softmax of their weights [N, E]."""
+    return torch.tensordot(weights_K.float().softmax(0).to(states_KNE.dtype), states_KNE, dims=1)
 
 
 class Resampler(nn.Module):

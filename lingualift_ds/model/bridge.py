@@ -85,6 +85,6 @@ class BridgedModel(nn.Module):
         embeds_BLD = self.llm.get_input_embeddings()(ids_BL)
         if self.encoder is None:
             return embeds_BLD
-        states = encode(self.encoder, encoder["blocks"], encoder["order"])
+        states = encode(self.encoder, encoder["blocks"], encoder["order"], self.alignment.layers)
         soft_RD = self.alignment(states, encoder["lengths"]).to(embeds_BLD.dtype)
         return embeds_BLD.flatten(0, 1).index_copy(0, soft_slots, soft_RD).view_as(embeds_BLD)

@@ -1,8 +1,9 @@
 """Multilingual encoders: the encoder half of T5 kinds and of M2M100/NLLB, or a whole BERT kind."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -119,8 +120,16 @@ def let_pack(encoder: PreTrainedModel) -> None:
         )
 
 
-def encode(encoder: PreTrainedModel, blocks: list[dict], order: Tensor | None) -> Tensor:
-    """The encoder's last hidden states of all texts, back to back [N, E]; without a graph where it is frozen.
+def states_per_token(config: PreTrainedConfig) -> int:
+    """How many hidden states the encoder has of a token: its embedding's and one a layer."""
+    return 1 + config.num_hidden_layers
+
+
+def encode(
+    encoder: PreTrainedModel, blocks: list[dict], order: Tensor | None, layers: Literal["last", "all"] = "last"
+) -> Tensor:
+    """The encoder's hidden states of all texts, back to back: [N, E] of the last layer, or [K, N, E] of all, see
+    `hidden_states`; without a graph where it is frozen.
 
     blocks: one packed row (`ids`, `positions` [1, N], `bounds`, `lengths`), or padded ones (`ids`, `mask` [b, s])
     with `order` [N], the flat positions of the texts' tokens in them.
@@ -128,13 +137,34 @@ def encode(encoder: PreTrainedModel, blocks: list[dict], order: Tensor | None) -
     frozen = not any(p.requires_grad for p in encoder.parameters())
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
         if order is None:
-            return _encode_packed(encoder, **blocks[0])[0]
-        flat = [encoder(input_ids=b["ids"], attention_mask=b["mask"]).last_hidden_state.flatten(0, 1) for b in blocks]
-        return torch.cat(flat).index_select(0, order)
+            return _encode_packed(encoder, layers, **blocks[0]).squeeze(-3)
+        read = [hidden_states(encoder, layers, input_ids=b["ids"], attention_mask=b["mask"]) for b in blocks]
+        return torch.cat([states.flatten(-3, -2) for states in read], dim=-2).index_select(-2, order)
+
+
+def hidden_states(encoder: PreTrainedModel, layers: Literal["last", "all"], **inputs) -> Tensor:
+    """What the encoder makes of rows of tokens: the last layer's states [b, s, E], after the final norm where there is
+    one, or those of all layers [K, b, s, E], embeddings first, that very last one at the end."""
+    if layers == "last":
+        return encoder(**inputs).last_hidden_state
+    return _of_one_scale(encoder(**inputs, output_hidden_states=True).hidden_states)
+
+
+def _of_one_scale(states: Sequence[Tensor]) -> Tensor:
+    """All layers' states stacked, every token's brought to the length that its last one has, which stays as it is.
+
+    In encoders that normalise before each part (T5, M2M100) only the last state has passed a norm; the others are
+    sums that grow from layer to layer, and learned weights would weigh little but their lengths. ELMo (arXiv
+    1802.05365, section 3.2) normalises layers before weighting them for the same reason.
+    """
+    # A state that is all zeros, such as the embedding of M2M100's padding, stays so.
+    norms = [torch.linalg.vector_norm(s, dim=-1, keepdim=True, dtype=torch.float32).clamp(min=1e-12) for s in states]
+    last = norms[-1].device  # a model's layers may lie on several
+    return torch.stack([(s.to(last) * (norms[-1] / n.to(last))).to(s.dtype) for s, n in zip(states, norms)])
 
 
 def _encode_packed(
-    encoder: PreTrainedModel, ids: Tensor, positions: Tensor, bounds: Tensor, lengths: tuple[int, ...]
+    encoder: PreTrainedModel, layers: str, ids: Tensor, positions: Tensor, bounds: Tensor, lengths: tuple[int, ...]
 ) -> Tensor:
     kind, inputs = encoder.config.model_type, {}
     if kind in _STATED_POSITIONS:
@@ -143,7 +173,7 @@ def _encode_packed(
     known = _extents_of(encoder)
     known.longest, known.positions = max(lengths), positions
     try:
-        return encoder(input_ids=ids, **inputs, **attention.extents(lengths, bounds)).last_hidden_state
+        return hidden_states(encoder, layers, input_ids=ids, **inputs, **attention.extents(lengths, bounds))
     finally:
         known.longest = known.positions = None
 

@@ -1,7 +1,7 @@
 """Freezing groups: encoder, alignment, llm. Every parameter belongs to exactly one, by the module that holds it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 
 from lingualift_ds.config.schema import GROUPS
 from lingualift_ds.errors import ConfigError
+from lingualift_ds.model.adapters import is_adapter_weight
 
 
 @dataclass(frozen=True)
@@ -57,27 +58,30 @@ def group_of(name: str) -> str:
 
 def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
     """Set `requires_grad` by groups and by regular expressions that match whole names, and put parts that are frozen
-    as a whole into eval mode from now on.
+    as a whole into eval mode from now on. Of a group with an adapter, its name means the adapter alone.
 
     Raises ConfigError where a group to train has no parameters, or an expression matches none.
     """
     trained = tuple(trained)
     names = [name for name, _ in named_parameters(model)]
     present = {group_of(name) for name in names}
+    adapted = {group_of(name) for name in names if is_adapter_weight(name)}
     for entry in trained:
         if entry in GROUPS and entry not in present:
             raise ConfigError(f"train: {entry} is not part of this model; it has {', '.join(sorted(present))}")
-        if not any(_matches(entry, name) for name in names):
+        if not any(_matches(entry, name, adapted) for name in names):
             own = next((name for name in names if group_of(name) == entry.split(".")[0]), names[0])
             raise ConfigError(f"train: {entry!r} matches no parameter; their names are such as {own}")
     for name, parameter in named_parameters(model):
-        parameter.requires_grad_(any(_matches(entry, name) for entry in trained))
+        parameter.requires_grad_(any(_matches(entry, name, adapted) for entry in trained))
     model.train(model.training)
 
 
-def _matches(entry: str, name: str) -> bool:
-    """Whether a group or an expression of `train` means a parameter."""
-    return group_of(name) == entry or "." in entry and re.fullmatch(entry, name) is not None
+def _matches(entry: str, name: str, adapted: Collection[str]) -> bool:
+    """Whether a group or an expression of `train` means a parameter. adapted: the groups with an adapter."""
+    if entry in GROUPS:
+        return group_of(name) == entry and (entry not in adapted or is_adapter_weight(name))
+    return "." in entry and re.fullmatch(entry, name) is not None
 
 
 def trained_names(model: nn.Module) -> list[str]:

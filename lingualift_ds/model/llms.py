@@ -25,12 +25,12 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 def load_llm(name: str, precision: str, config: PreTrainedConfig, bridged: bool = False) -> PreTrainedModel:
     """The LLM with its weights. Under ZeRO-3's init context the weights are partitioned as they arrive.
 
-    `bridged` says that the folder is a whole bridged model's, whose LLM is meant. Raises ModelError: unreadable files,
-    missing weights, not a causal LM.
+    `bridged` says that the folder is a whole bridged model's, whose LLM is meant, without its adapter. Raises
+    ModelError: unreadable files, missing weights, not a causal LM.
     """
     options = {"dtype": DTYPES[precision], "attn_implementation": plain_attention(config), "output_loading_info": True}
     if bridged:
-        options |= {"config": config, "key_mapping": {r"^llm\.": ""}}
+        options |= {"config": config, "key_mapping": {r"^llm\.": "", r"\.base_layer\.": "."}}
     return load_weights(
         lambda: AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False, **options), name, "model.llm"
     )

@@ -38,10 +38,12 @@ class StepWork:
         # The alignment layer reads the encoder's tokens; its input needs a gradient only where the encoder is trained.
         if "alignment" in parts:
             self._encoder += _weights(parts["alignment"]) * (2 + 2 * trained["alignment"] + 2 * trained["encoder"])
-        self._passes = 6 if trained["llm"] else 4
-        head = parts["llm"].get_output_embeddings()
-        self._head = full_numel(head.weight)
-        self._llm = _weights(parts["llm"]) - (0 if head.weight is _embedding(parts["llm"]) else self._head)
+        head = parts["llm"].get_output_embeddings().weight
+        # Gradients of the inputs pass through all of the LLM; those of weights are an adapter's alone, if it has one.
+        passes = {id(p): 6 if p.requires_grad else 4 for p in parts["llm"].parameters()}
+        self._head = full_numel(head) * passes[id(head)]
+        tables = _tables(parts["llm"]) | {id(head)}
+        self._llm = sum(full_numel(p) * passes[id(p)] for p in parts["llm"].parameters() if id(p) not in tables)
         config = parts["llm"].config
         self._pairs = 2 * config.num_hidden_layers * config.num_attention_heads * _head_width(config)
 
@@ -49,7 +51,7 @@ class StepWork:
         """Of a step; token_pairs: sum over samples of the square of their LLM tokens."""
         linear = self._llm * llm_tokens + self._head * target_tokens
         # Queries with keys and weights with values over half the pairs (causal), forward once and backward twice.
-        return linear * self._passes + 3 * self._pairs * token_pairs + self._encoder * encoder_tokens
+        return linear + 3 * self._pairs * token_pairs + self._encoder * encoder_tokens
 
 
 def peak_operations() -> float | None:
@@ -62,12 +64,13 @@ def peak_operations() -> float | None:
 
 def _weights(part: nn.Module) -> int:
     """Weights that are multiplied with every token: all but embedding tables."""
-    tables = {id(m.weight) for m in part.modules() if isinstance(m, nn.Embedding)}
+    tables = _tables(part)
     return sum(full_numel(p) for p in part.parameters() if id(p) not in tables)
 
 
-def _embedding(llm: nn.Module) -> nn.Parameter:
-    return llm.get_input_embeddings().weight
+def _tables(part: nn.Module) -> set[int]:
+    """Identities of the embedding tables, of which every token reads a row."""
+    return {id(m.weight) for m in part.modules() if isinstance(m, nn.Embedding)}
 
 
 def _head_width(config) -> int:

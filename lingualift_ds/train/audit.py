@@ -32,7 +32,9 @@ class GradientAudit:
         """Collective. Raises TrainingError naming trained parameters that got no gradient."""
         for hook in self._hooks:
             hook.remove()
-        dead = [n for n, seen in zip(self._names, dist.total_tensor(self._seen).tolist()) if not seen]
+        seen = dict(zip(self._names, dist.total_tensor(self._seen).tolist()))
+        # A fresh adapter's B is 0, and with it the gradient of its A; B's own gradient shows that the adapter is used.
+        dead = [n for n, count in seen.items() if not count and not seen.get(n.replace(".lora_A.", ".lora_B."))]
         if dead:
             raise TrainingError(
                 f"{len(dead)} trained parameters got no gradient in the first step: {', '.join(dead[:5])}; "

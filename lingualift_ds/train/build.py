@@ -14,7 +14,7 @@ from lingualift_ds.config.batch import plan_batch
 from lingualift_ds.config.ds_json import zero_level
 from lingualift_ds.config.layout import prompt_layout
 from lingualift_ds.config.planning import auto_recompute, setup_of
-from lingualift_ds.config.schema import Config, ModelConfig
+from lingualift_ds.config.schema import AdapterConfig, Config, ModelConfig
 from lingualift_ds.data.cache import prepared_samples, samples_by_epoch, tokenizer_digest
 from lingualift_ds.data.codeswitch import Stage1Maker
 from lingualift_ds.data.loader import steps_by_epoch
@@ -23,12 +23,14 @@ from lingualift_ds.data.rows import RISES_UNSEEN, Rows, SwitchedRows, stage1_mak
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.hub.configuration import described, special_ids
+from lingualift_ds.hub.folders import read_adapter
 from lingualift_ds.log import get_logger
 from lingualift_ds.model import llms
+from lingualift_ds.model.adapters import add_adapter, load_adapter
 from lingualift_ds.model.alignment import AlignmentLayer
 from lingualift_ds.model.arrangement import arrange_encoder, arrange_llm
 from lingualift_ds.model.bridge import BridgedModel
-from lingualift_ds.model.encoders import check_encoder, let_pack, load_encoder
+from lingualift_ds.model.encoders import check_encoder, let_pack, load_encoder, states_per_token
 from lingualift_ds.model.loading import DTYPES, read_config, read_tokenizer
 from lingualift_ds.model.whitespace import add_whitespace_tokens, drops_whitespace
 from lingualift_ds.train.hashes import source_fingerprint
@@ -84,8 +86,8 @@ def check_arrangement(model: ModelConfig, sources: Sources) -> None:
         arrange_encoder(model, sources.encoder_config, model.packing.encoder != "off")
 
 
-def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
-    """Both tokenizers with the lengths of the config."""
+def sample_tokenizer(sources: Sources, model: ModelConfig, stage: Stage) -> SampleTokenizer:
+    """Both tokenizers with the lengths of the config, and what the stage has encoder and LLM read."""
     return SampleTokenizer(
         llm=sources.llm_tokenizer,
         llm_max_tokens=model.llm_max_tokens,
@@ -93,6 +95,8 @@ def sample_tokenizer(sources: Sources, model: ModelConfig) -> SampleTokenizer:
         encoder_max_tokens=model.encoder_max_tokens,
         layout=prompt_layout(model.alignment) if sources.encoder_config else None,
         row_of=sources.whitespace_rows,
+        prompt=stage.prompt,
+        encoder_input=stage.encoder_input,
     )
 
 
@@ -119,12 +123,14 @@ def read_samples(
     """
     settings = config.stage(stage.number)
     data, cache = settings.data, Path(config.run.cache)
-    tokenizer = sample_tokenizer(sources, config.model)
+    tokenizer = sample_tokenizer(sources, config.model, stage)
     if maker is None:
-        rows = Rows(data.train, data.shape, stage.instruction, data.limit)
+        heldout = Rows(data.heldout, data.shape, stage.instruction, columns=data.columns)
+        rows = replace(heldout, paths=data.train, limit=data.limit, languages=data.languages, mix=data.mix)
         train = prepared_samples(rows, tokenizer, cache)
     else:
         rows = SwitchedRows(data.train, maker, 0, data.english_field, data.instruction, data.limit)
+        heldout = replace(rows, paths=data.heldout, limit=None)
         train = samples_by_epoch(rows, tokenizer, cache)
         if maker.switcher.ratio.rising and data.order != "file":
             logger.warning(RISES_UNSEEN)
@@ -133,7 +139,7 @@ def read_samples(
         steps_by_epoch(train, batch, config.run.seed, data.order, settings.epochs, settings.steps)
     if not data.heldout:
         return train, SampleList([])
-    return train, prepared_samples(replace(rows, paths=data.heldout, limit=None), tokenizer, cache)
+    return train, prepared_samples(heldout, tokenizer, cache)
 
 
 @dataclass(frozen=True)
@@ -182,13 +188,14 @@ def build_model(
     handover: Handover | None,
     plan: Plan,
     loading: Callable[[], AbstractContextManager],
+    adapter: AdapterConfig | None = None,
 ) -> BridgedModel:
     """The bridged model with its weights: base models from their files or from what is handed over, the alignment layer
     fresh or handed over.
 
     `loading` gives the engine's loading context, in which base models arrive as partitions under ZeRO-3; those that
-    the plan keeps resident are loaded outside of it. The alignment layer is small and is loaded whole, before anything
-    partitions it.
+    the plan keeps resident are loaded outside of it. The alignment layer and the LLM's `adapter`, fresh or handed over,
+    are small and are loaded whole, before anything partitions them.
     """
     model = config.model
     load_in = {part: nullcontext if part in plan.resident else loading for part in ("encoder", "llm")}
@@ -202,6 +209,10 @@ def build_model(
     with load_in["llm"]():
         name = part_of(handover, "llm") or model.llm
         llm = llms.load_llm(name, model.precision, sources.llm_config, bool(part_of(handover, "llm")))
+        if adapter is not None:
+            add_adapter(llm, adapter, config.run.seed)
+    if handover is not None and handover.adapter is not None:
+        load_adapter(llm, read_adapter(handover.folder), str(handover.folder))
     if plan.recomputed_layers:
         done = llms.checkpoint_activations(llm, plan.recomputed_layers)
         every = sources.llm_config.num_hidden_layers
@@ -218,7 +229,9 @@ def build_alignment(config: Config, sources: Sources, handover: Handover | None)
     """The alignment layer on the CPU, handed over or, from the run's seed alone, fresh."""
     model = config.model
     torch.manual_seed(config.run.seed)
-    layer = AlignmentLayer(model.alignment, sources.encoder_config.hidden_size, sources.llm_config.hidden_size)
+    encoder = sources.encoder_config
+    known = states_per_token(encoder)
+    layer = AlignmentLayer(model.alignment, encoder.hidden_size, sources.llm_config.hidden_size, known)
     layer = layer.to(DTYPES[model.precision])
     if handover is not None and handover.alignment is not None:
         layer.load_state_dict(handover.alignment, strict=True)
@@ -259,6 +272,4 @@ def model_config(config: Config, sources: Sources) -> dict[str, Any]:
             whole[role]["config"] = described(source)
     whole["precision"] = config.model.precision
     whole["architectures"] = ["LinguaLiftForCausalLM"]
-    bos = "" if sources.llm_tokenizer.bos_token_id is None else "{bos}"
-    whole["prompt_template"] = bos + ("{text}" if sources.encoder_config is None else "{soft_prompt}") + "{instruction}"
     return whole | special_ids(sources.llm_tokenizer)

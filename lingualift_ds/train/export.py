@@ -1,4 +1,5 @@
-"""Export: what a stage hands over, made of one of its checkpoints, or copied where the stage is complete.
+"""Export: what a stage hands over, made of one of its checkpoints, or copied where the stage is complete; its adapter
+merged into the LLM, where it has one.
 
 What is trained comes from the checkpoint; what is frozen from where training took it, one tensor at a time. One
 process, no GPU.
@@ -25,9 +26,10 @@ from lingualift_ds.data.codeswitch.curriculum import parse_language
 from lingualift_ds.data.lexicon import find_lexicons
 from lingualift_ds.errors import CheckpointError, ConfigError, DataError
 from lingualift_ds.hub.card import CardFacts, model_card
-from lingualift_ds.hub.folders import identity
+from lingualift_ds.hub.folders import identity, read_described
 from lingualift_ds.hub.modeling import generation_config
 from lingualift_ds.log import get_logger
+from lingualift_ds.model.adapters import base_name
 from lingualift_ds.model.encoders import encoder_class, load_encoder, renamed
 from lingualift_ds.model.groups import group_of
 from lingualift_ds.model.llms import llm_class, load_llm
@@ -37,6 +39,7 @@ from lingualift_ds.train.folder import StageFolder
 from lingualift_ds.train.handover import contents, hands_over
 from lingualift_ds.train.inherit import Handover, handover_folder, handover_id, read_handover
 from lingualift_ds.train.stages import Stage, find_stage, stage_of
+from lingualift_ds.train.whole import is_apart, write_whole
 
 logger = get_logger(__name__)
 
@@ -66,36 +69,43 @@ def export(
     step: int | None = None,
     moved: Mapping[str, str] | None = None,
     card: Card = Card(),
+    whole: bool = False,
 ) -> Exported:
     """Write what a stage hands over to `output`, an artefact's folder, whole or not at all.
 
     run: a run folder or one of its stages' folders; without `stage` the latest one that has anything. Without `step`
     the stage's artefact where it is complete, else its newest whole checkpoint. moved: where the base models are now
-    (by role, encoder or llm), if not where training found them. Raises UserErrors.
+    (by role, encoder or llm), if not where training found them. An adapter is merged into its LLM. whole: put the base
+    models in where the stage trained the alignment layer alone. Raises UserErrors.
     """
     folder, stage = find_stage_folder(run, stage)
     _check_output(output)
     if step is None and folder.complete.is_file():
-        check_results(card.results, identity(folder.artefact))
-        logger.info("%s is complete: copying %s", folder.path, folder.artefact)
-        described, _ = read_artefact(folder.artefact, hashes=False)  # copying looks at every byte
-        manifest = copy_artefact(folder.artefact, output, texts_beside(described, folder, card))
-        return Exported(folder.artefact, manifest["step"], len(manifest["files"]))
-    path, manifest = find_checkpoint(folder.checkpoints, step, "--step")
+        theirs, manifest = read_artefact(folder.artefact, hashes=False)  # copying looks at every byte
+        if not is_apart(theirs, whole):
+            check_results(card.results, identity(folder.artefact))
+            logger.info("%s is complete: copying %s", folder.path, folder.artefact)
+            manifest = copy_artefact(folder.artefact, output, texts_beside(theirs, folder, card))
+            return Exported(folder.artefact, manifest["step"], len(manifest["files"]))
+        source = artefact = folder.artefact
+    else:
+        source, manifest = find_checkpoint(folder.checkpoints, step, "--step")
+        artefact = None
     config = load_config(folder.config)
     config = replace(
         config,
         run=replace(config.run, output=str(folder.path.parent)),
         model=replace(config.model, **(moved or {})),
     )
-    logger.info("%s: from the checkpoint of step %d", folder.path, manifest["step"])
-    _write(output, config, stage, path, manifest, lambda described: texts_beside(described, folder, card))
+    logger.info("%s: from step %d", source, manifest["step"])
+    _make(output, config, stage, artefact, (source, manifest), whole, lambda about: texts_beside(about, folder, card))
     try:
-        check_results(card.results, identity(output))  # of a checkpoint nothing tells before what it will be
+        # Of a checkpoint nothing tells before what it will be. A merged adapter answers as it does unmerged.
+        check_results(card.results, identity(output), *([identity(artefact)] if artefact else []))
     except DataError:
         shutil.rmtree(output)
         raise
-    return Exported(path, manifest["step"], len(verify(output, hashes=False)["files"]))
+    return Exported(source, manifest["step"], len(verify(output, hashes=False)["files"]))
 
 
 def find_stage_folder(run: Path, stage: str | None) -> tuple[StageFolder, Stage]:
@@ -127,15 +137,15 @@ def stage_number(folder: Path) -> int | None:
     return int(number) if ours else None
 
 
-def check_results(results: Sequence[Path], model: str) -> None:
-    """Raise DataError for results of another model: a card must not tell its scores."""
+def check_results(results: Sequence[Path], *models: str) -> None:
+    """Raise DataError for results of others than these models: a card must not tell their scores."""
     for path in results:
         about = path / "evaluation.json"
         try:
             found = json.loads(about.read_text(encoding="utf-8"))["model"]
         except (OSError, ValueError, KeyError, TypeError):
             raise DataError(f"{about}: cannot be read; --results takes folders of `lingualift-ds evaluate`") from None
-        if found != model:
+        if found not in models:
             raise DataError(f"--results {path}: are another model's; evaluate the one that is exported")
 
 
@@ -144,13 +154,19 @@ def texts_beside(described: dict[str, Any], folder: StageFolder, card: Card) -> 
     numbers = sorted(filter(None, map(stage_number, folder.path.parent.iterdir())))
     last = stage_number(folder.path)
     configs = {n: load_config(folder.path.parent / f"stage{n}/config.yaml") for n in numbers if n <= last}
-    trained = {number: stage_of(config, number).trains for number, config in configs.items()}
+    trained = {number: _trained(stage_of(config, number)) for number, config in configs.items()}
     name = folder.path.parent.name
     facts = CardFacts(name, configs, trained, stage1_languages(configs), card.licence, card.results)
     texts = {"README.md": model_card(described, facts)}
     if "config" in described["llm"]:
         texts["generation_config.json"] = generation_config(described).to_json_string(use_diff=True)
     return texts
+
+
+def _trained(stage: Stage) -> list[str]:
+    """What a stage trains, in words."""
+    how = f" ({stage.adapter.kind}, rank {stage.adapter.rank})" if stage.adapter else ""
+    return [f"{entry}{how}" if entry == "llm" else entry for entry in stage.trains]
 
 
 def stage1_languages(configs: Mapping[int, Config]) -> tuple[str, ...]:
@@ -182,6 +198,31 @@ def _check_output(output: Path) -> None:
         raise CheckpointError(f"{output}: {'is not empty' if output.is_dir() else 'is a file'}; name a new folder")
 
 
+def _make(
+    output: Path,
+    config: Config,
+    stage: Stage,
+    artefact: Path | None,
+    checkpoint: tuple[Path, dict[str, Any]],
+    whole: bool,
+    texts: Callable[[dict[str, Any]], dict[str, str]],
+) -> None:
+    """What is exported, of an artefact or, without one, of a checkpoint and its manifest."""
+    if artefact is not None:
+        write_whole(artefact, output, config, stage, texts)
+        return
+    aside = output.with_name(f".{output.name}.apart")
+    made = aside if whole or stage.adapter is not None else output
+    try:
+        _write(made, config, stage, *checkpoint, texts)
+        if is_apart(read_described(made), whole):
+            write_whole(made, output, config, stage, texts)
+        elif made is aside:
+            aside.rename(output)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _write(
     output: Path,
     config: Config,
@@ -194,18 +235,20 @@ def _write(
     sources = build.read_sources(config.model)
     facts = {what: manifest[what] for what in ("stage", "step", "samples", "tokens")}
     facts |= {"skipped": manifest.get("skipped", 0), "identity": manifest["identity"]}
-    handover = read_handover(config, stage, build.artefact_config(config, sources))
+    ours = build.artefact_config(config, sources)
+    _check_sources(config, stage, path, manifest, ours)
+    handover = read_handover(config, stage, ours)
     goes_with = contents(config, stage, sources, facts, handover)
     goes_with = replace(goes_with, texts=texts(goes_with.config))
     wanted = {name: spec for name, spec in consolidation.model.items() if hands_over(stage, handover, name)}
     missing = {name: spec for name, spec in wanted.items() if name not in consolidation.specs}
-    _check_sources(config, stage, path, manifest, goes_with.config)
 
     def tensors() -> Iterator[tuple[str, Tensor]]:
         for part in ("alignment", "encoder", "llm"):  # the one that can be refused first
-            own = {n.removeprefix(f"{part}."): s for n, s in missing.items() if group_of(n) == part}
-            if own:
-                yield from ((f"{part}.{name}", t) for name, t in frozen_tensors(part, own, config, sources, handover))
+            names = {base_name(n.removeprefix(f"{part}.")): n for n in missing if group_of(n) == part}
+            if names:
+                own = {name: missing[full] for name, full in names.items()}
+                yield from ((names[n], t) for n, t in frozen_tensors(part, own, config, sources, handover))
         yield from ((name, tensor) for name, tensor in consolidation.tensors() if name in wanted)
 
     stream_artefact(output, wanted, tensors(), goes_with)
@@ -246,7 +289,7 @@ def frozen_tensors(
         return
     if held := build.part_of(handover, part):
         for shard in read_tensors(Path(held), f"{part}."):
-            state = {name.removeprefix(f"{part}."): tensor for name, tensor in shard.items()}
+            state = {base_name(name.removeprefix(f"{part}.")): tensor for name, tensor in shard.items()}
             yield from _of_state(state, {name: specs[name] for name in state if name in specs}, held)
         return
     name, precision = getattr(config.model, part), config.model.precision

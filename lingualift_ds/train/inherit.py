@@ -9,8 +9,9 @@ from torch import Tensor
 from lingualift_ds.checkpoint.artefact import read_artefact
 from lingualift_ds.checkpoint.manifest import read_manifest
 from lingualift_ds.checkpoint.tensors import read_tensors
-from lingualift_ds.config.schema import Config
+from lingualift_ds.config.schema import AdapterConfig, Config
 from lingualift_ds.errors import CheckpointError
+from lingualift_ds.hub.configuration import adapter_of
 from lingualift_ds.log import get_logger
 from lingualift_ds.train.stages import Stage
 
@@ -32,7 +33,7 @@ class Handover:
     id: str
     parts: tuple[str, ...]
     alignment: dict[str, Tensor] | None
-    adapter: dict[str, Any] | None
+    adapter: AdapterConfig | None
 
 
 def handover_folder(config: Config, stage: Stage) -> Path | None:
@@ -69,12 +70,13 @@ def read_handover(config: Config, stage: Stage, ours: dict[str, Any]) -> Handove
         )
     theirs, manifest = read_artefact(folder)
     check_handover(folder, theirs, ours)
+    _check_adapter(folder, adapter_of(theirs), stage)
     found = Handover(
         folder=folder,
         id=handover_id(config, stage),
         parts=tuple(part for part in ("encoder", "llm") if ours[part] and "config" in (theirs.get(part) or {})),
         alignment=_alignment(folder) if ours["encoder"] and theirs.get("encoder") else None,
-        adapter=theirs.get("adapter"),
+        adapter=adapter_of(theirs),
     )
     if ours["encoder"] and found.alignment is None and "alignment" not in stage.groups:
         raise CheckpointError(
@@ -100,6 +102,24 @@ def check_handover(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -
         raise CheckpointError(f"{folder}: was made with other white-space tokens; set model.whitespace_tokens as there")
 
 
+def _check_adapter(folder: Path, theirs: AdapterConfig | None, stage: Stage) -> None:
+    """Raise CheckpointError for an adapter that the stage does not go on with: it would be lost."""
+    if theirs is not None and _weights_of(theirs) != _weights_of(stage.adapter):
+        raise CheckpointError(
+            f"{folder}: its LLM has an adapter ({_weights_of(theirs)}), and {stage.folder}.adapter is "
+            f"{_weights_of(stage.adapter) or 'null'}; state the same, or make it part of the LLM (lingualift-ds export "
+            f"{folder.parent} --output DIR) and set {stage.folder}.start_from to DIR"
+        )
+
+
+def _weights_of(adapter: AdapterConfig | None) -> str:
+    """What two adapters with the same weights have in common, as a recipe states it; dropout may change."""
+    if adapter is None:
+        return ""
+    targets = ", ".join(sorted(adapter.targets))
+    return f"kind: {adapter.kind}, rank: {adapter.rank}, alpha: {adapter.alpha:g}, targets: [{targets}]"
+
+
 def _alignment(folder: Path) -> dict[str, Tensor]:
     shards = read_tensors(folder, "alignment.")
     return {name.removeprefix("alignment."): tensor for shard in shards for name, tensor in shard.items()}
@@ -110,5 +130,7 @@ def _told(found: Handover, manifest: dict[str, Any], config: Config) -> str:
     if found.alignment is not None:
         size = sum(tensor.numel() for tensor in found.alignment.values())
         parts.append(f"the alignment layer ({config.model.alignment.kind}, {size:,} parameters)")
+    if found.adapter is not None:
+        parts.append(f"the adapter ({found.adapter.kind}, rank {found.adapter.rank})")
     trained = "{stage}, {step} steps, {samples} samples".format_map(manifest)
     return f"{', '.join(parts) or 'nothing'}, of {trained}, SHA-256 {found.id[:12]}"

@@ -22,6 +22,7 @@ from lingualift_ds.data.prepared import Samples
 from lingualift_ds.engine.build import build_engine, connect, loading
 from lingualift_ds.errors import CheckpointError, LaunchError, TrainingError
 from lingualift_ds.log import MetricsWriter, capture_libraries, duration, get_logger, log_to
+from lingualift_ds.model.adapters import check_adapter
 from lingualift_ds.model.bridge import BridgedModel
 from lingualift_ds.model.groups import (
     format_sizes,
@@ -155,6 +156,8 @@ def prepare(config: Config, stage: Stage, folder: StageFolder, start: str) -> Pr
     maker = build.read_maker(config, stage)
     sources = build.read_sources(config.model)
     build.check_arrangement(config.model, sources)
+    if stage.adapter is not None:
+        check_adapter(stage.adapter, sources.llm_config)
     ds_config = build_ds_config(config.model, settings, batch, sources.llm_config.hidden_size)
     parts = ("llm",) if config.model.encoder is None else ("encoder", "llm")
     check_sharding(stage.folder, settings, parts, stage.groups, zero_level(ds_config))
@@ -195,7 +198,7 @@ def build_run(config: Config, stage: Stage, prepared: Prepared, start: Start | N
     for part, placement in plan.placements.items():
         logger.info("%s weights: %s", part, placement)
     ds_config = with_linear(prepared.ds_config, sharded="llm" not in plan.resident)
-    model = build.build_model(config, sources, prepared.handover, plan, lambda: loading(ds_config))
+    model = build.build_model(config, sources, prepared.handover, plan, lambda: loading(ds_config), stage.adapter)
     freeze_all_but(model, stage.trains)
     logger.info("trained and frozen:\n%s", format_sizes(group_sizes(model), config.model.precision != "fp32"))
     for part in plan.resident:

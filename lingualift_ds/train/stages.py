@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lingualift_ds.config.check import check_config
+from lingualift_ds.config.layout import TEXT_ALONE, usual_prompt
 from lingualift_ds.config.schema import GROUPS, AdapterConfig, Config, StageConfig
 from lingualift_ds.data.codeswitch import STAGE1_INSTRUCTION
 from lingualift_ds.data.records import MATH_INSTRUCTION
@@ -62,6 +63,14 @@ class Stage:
         """Its folder in the run folder."""
         return f"stage{self.number}"
 
+    def __str__(self) -> str:
+        how = f" (llm by {self.adapter.kind}, rank {self.adapter.rank})" if self.adapter else ""
+        before = f"stage {self.start}" if isinstance(self.start, int) else self.start
+        return (
+            f"stage {self.number}, {self.name}: trains {', '.join(self.trains)}{how}; the LLM reads BOS, "
+            f"{', '.join(self.prompt)}, target; starts {f'from {before}' if before else 'fresh'}"
+        )
+
     @property
     def groups(self) -> tuple[str, ...]:
         """Freezing groups that have something trained."""
@@ -78,13 +87,13 @@ class Stage:
 def stage_of(config: Config, number: int) -> Stage:
     """A stage of a run, what its recipe leaves open filled in; `check_stage` says what contradicts itself."""
     settings, bridged = config.stage(number), config.model.encoder is not None
-    kind = KINDS[kind_of(config, number)]
+    kind = KINDS[config.kind(number)]
     return Stage(
         number=number,
-        name=settings.name or kind_of(config, number),
+        name=settings.name or config.kind(number),
         trains=settings.train if settings.train is not None else kind.trains if bridged else ("llm",),
         adapter=settings.adapter,
-        prompt=settings.prompt or (("soft_prompt", "instruction") if bridged else ("text", "instruction")),
+        prompt=settings.prompt or usual_prompt(bridged),
         encoder_input=settings.encoder_input,
         instruction=settings.data.instruction or kind.instruction,
         start=_start(config, number),
@@ -92,16 +101,11 @@ def stage_of(config: Config, number: int) -> Stage:
     )
 
 
-def kind_of(config: Config, number: int) -> str:
-    """The kind of a stage, a key of KINDS."""
-    return config.stage(number).kind or ("language-align" if number == 1 else "task-transfer")
-
-
 def check_stage(config: Config, stage: Stage, source: str = "config", files: bool = True) -> None:
     """Raise ConfigError with everything that is impossible or contradicts itself in what a stage is to do, and, where
     `files` are to be there already, with every missing one."""
     settings, bridged = config.stage(stage.number), config.model.encoder is not None
-    found = _problems(stage, settings, bridged, kind_of(config, stage.number))
+    found = _problems(stage, settings, bridged, config.kind(stage.number))
     check_config(config, stage.number, source, files, [f"{stage.folder}.{problem}" for problem in found])
 
 
@@ -137,7 +141,7 @@ def _start(config: Config, number: int) -> int | str | None:
 
 def _of_encoder_alone(config: Config, number: int) -> bool:
     """Whether a stage is one of the encoder's side: a text-only model has nothing of it to go on from."""
-    return config.stage(number).train is None and kind_of(config, number) == "language-align"
+    return config.stage(number).train is None and config.kind(number) == "language-align"
 
 
 def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> list[str]:
@@ -152,6 +156,8 @@ def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> 
         problems.append("prompt: has no text, and without an encoder nothing else reads it")
     if kind == "task-transfer" and settings.data.codeswitch.lexicons:
         problems.append("data.codeswitch: code-switched text is what language-align is trained on; set kind to that")
+    if not bridged and stage.encoder_input != TEXT_ALONE:
+        problems.append("encoder_input: stated, but model.encoder is null: nothing reads it")
     unknown = set(re.findall(r"{(\w*)}", stage.encoder_input)) - {"text", "instruction"}
     if unknown or "{text}" not in stage.encoder_input:
         problems.append(f"encoder_input: {stage.encoder_input!r}: needs {{text}}, and may have {{instruction}} alone")
@@ -184,7 +190,10 @@ def _train_problems(stage: Stage, settings: StageConfig, bridged: bool, kind: st
         problems.append(f"train: {', '.join(stage.trains)}, but model.encoder is null: only llm can be trained")
     if not bridged and kind == "language-align" and settings.train is None:
         problems.append("kind: language-align trains the alignment layer, but model.encoder is null: there is none")
-    if stage.adapter and "llm" not in stage.trains:
+    own = [entry for entry in stage.trains if entry.startswith("llm.")]
+    if stage.adapter and own:
+        problems.append(f"train: {', '.join(own)}: beside an adapter the LLM's own weights stay frozen; name llm alone")
+    elif stage.adapter and "llm" not in stage.trains:
         problems.append("adapter: stated, but train does not name llm, whose adapter it would be")
     return problems
 

@@ -97,6 +97,17 @@ def runs(tmp_path_factory) -> Path:
     sharded = ["stage1.sharding.encoder=sharded", "stage1.sharding.llm=sharded"]
     jobs[2].append(job(recipes[3], root / "sharded", 1, *sharded))
     jobs[1].append(job(recipes[3], root / "empty-1", 1, f"stage1.data.train=[{root}/one.jsonl]", "stage1.epochs=3"))
+    text_alone = ["model.encoder=null", "stage1.kind=translation", "stage2.optimizer.lr=1e-30"]
+    one_layer = ["stage2.train=[alignment,'llm.model.layers.0.*']", "stage2.start_from=scratch"]
+    # Every layer of an encoder that is trained, without dropout; rank 1 has no sample in the second step.
+    tiny.save_encoder(root / "still", dropout_rate=0)
+    with_encoder = [f"model.encoder={root}/still", "model.alignment.layers=all", "stage2.start_from=scratch"]
+    with_encoder += ["stage2.train=[encoder,alignment,llm]", f"stage2.data.train=[{root}/three.jsonl]"]
+    with_encoder.append("stage2.batch.samples=2")
+    for ranks, zero in ((1, 0), (2, 3)):
+        jobs[ranks] += [job(recipes[zero], root / f"chain-{ranks}", stage, *text_alone) for stage in (1, 2)]
+        jobs[ranks].append(job(recipes[zero], root / f"layer-{ranks}", 2, *one_layer))
+        jobs[ranks].append(job(recipes[zero], root / f"encoder-{ranks}", 2, *with_encoder))
     for ranks, listed in jobs.items():
         path = root / f"jobs-{ranks}.json"
         path.write_text(json.dumps(listed))
@@ -309,3 +320,31 @@ def test_export_of_a_run_whose_base_model_is_another_is_refused(runs, tmp_path, 
     assert f"its encoder is no longer what it was: {other} is" in capsys.readouterr().err
     moved = shutil.copytree(runs / "encoder", tmp_path / "moved")
     assert main([*arguments, "--encoder", str(moved)]) == 0
+
+
+def test_a_stage_goes_on_from_the_llm_that_the_stage_before_trained(runs):
+    for one, two in zip(curve(runs / "chain-1/stage2"), curve(runs / "chain-2/stage2"), strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
+    first, second = (load_file(runs / f"chain-2/stage{n}/artefact/model.safetensors") for n in (1, 2))
+    base = load_file(runs / "llm/model.safetensors")
+    assert first.keys() == second.keys() and all(first[name].equal(second[name]) for name in first)
+    assert any(not first[f"llm.{name}"].equal(base[name]) for name in base)
+
+
+def test_an_expression_trains_what_it_matches_and_nothing_else(runs):
+    base = {f"llm.{name}": tensor for name, tensor in load_file(runs / "llm/model.safetensors").items()}
+    for ranks in (1, 2):
+        trained = load_file(runs / f"layer-{ranks}/stage2/artefact/model.safetensors")
+        for name, before in base.items():
+            assert trained[name].equal(before) == (not name.startswith("llm.model.layers.0.")), name
+
+
+def test_an_encoder_is_trained_alike_on_any_number_of_ranks(runs):
+    for one, two in zip(curve(runs / "encoder-1/stage2"), curve(runs / "encoder-2/stage2"), strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+    base = load_file(runs / "still/model.safetensors")
+    one, two = (load_file(runs / f"encoder-{ranks}/stage2/artefact/model.safetensors") for ranks in (1, 2))
+    assert not one["encoder.shared.weight"].equal(base["shared.weight"])
+    # fp32 sums in another order, which AdamW's first steps make as large as the learning rate where they are near 0.
+    assert all((one[name] - two[name]).abs().max() < 2e-3 for name in one)
+    assert one["alignment.layer_weights"].allclose(two["alignment.layer_weights"], atol=1e-5)

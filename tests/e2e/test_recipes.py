@@ -30,8 +30,11 @@ def in_miniature(path: Path, folder: Path) -> list[str]:
     settings |= {"run.output": folder / path.stem, "run.cache": folder / "prepared"}
     if config.model.encoder is not None:
         settings |= {"model.encoder": folder / "encoder", "model.encoder_max_tokens": 64}
-    for number in config.stages:
+    for number, stated in config.stages.items():
         stage = {"data.train": data, "data.heldout": data[:1], "batch": {"samples": 4, "micro_tokens": 480}}
+        if stated.data.codeswitch.lexicons:
+            stage |= {"data.train": data[1:], "data.heldout": [], "data.english_field": "text", "epochs": 2}
+            stage["data.codeswitch.lexicons"] = [str(folder / "en-sw.txt")]
         settings |= {f"stage{number}.{key}": value for key, value in (stage | {"steps": STEPS}).items()}
     return [f"{key}={json.dumps(value, default=str)}" for key, value in settings.items()]
 
@@ -42,6 +45,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("recipes")
     tiny.save_llm(folder / "llm")
     tiny.save_encoder(folder / "encoder")
+    (folder / "en-sw.txt").write_text("apples tufaha\nhas ana\nmore zaidi\nmany ngapi\n")
     for language in ("sw", "en"):
         tiny.write_rows(folder / f"{language}.jsonl", 8, language=language)
     jobs = [

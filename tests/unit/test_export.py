@@ -267,7 +267,7 @@ def test_complete_stage_is_copied_whole(run, capsys):
     _, head, text = (run / "out/README.md").read_text().split("---\n", 2)
     head = yaml.safe_load(head)
     assert (head["base_model"], head["license"], head["language"]) == (["a/llm"], "mit", ["en"])
-    assert "`mt5`" in text and "/data" not in text and "hub.load_stage1" in text
+    assert "`mt5`" in text and "/data" not in text and "hub.load_model" in text
 
 
 @pytest.mark.parametrize(

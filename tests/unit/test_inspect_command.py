@@ -214,7 +214,7 @@ def test_an_artefact_anywhere_is_told_of_and_its_damage(tmp_path, said):
     path = artefact(tmp_path / "exported", identity={**IDENTITY, "handover": ",".join(["e" * 64] * 2)})
     code, text = said(path, "--verify")
     assert code == 0 and "artefact, whole (hashed)" in text
-    assert re.search(r"handed +an alignment layer: e{12}, e{12}$", text, re.M)
+    assert re.search(r"handed +an artefact: e{12}, e{12}$", text, re.M)
     assert re.search(r"llm\.head\.weight +\[8, 32\] +float32", text)
     weights = path / "model.safetensors"
     whole = weights.read_bytes()

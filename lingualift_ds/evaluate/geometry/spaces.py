@@ -17,6 +17,7 @@ from lingualift_ds.errors import ConfigError, ModelError
 from lingualift_ds.hub import LinguaLiftForCausalLM
 from lingualift_ds.log import Progress
 from lingualift_ds.model.alignment import AlignmentLayer
+from lingualift_ds.model.encoders import hidden_states, states_per_token
 
 Vectors = dict[str, np.ndarray]
 """By language: [N, W], float64."""
@@ -85,7 +86,9 @@ def fresh_layer(model: LinguaLiftForCausalLM) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         width = model.get_input_embeddings().embedding_dim
-        fresh = AlignmentLayer(model.config.alignment_config, model.config.encoder.hidden_size, width)
+        encoder = model.config.encoder
+        known = states_per_token(encoder)
+        fresh = AlignmentLayer(model.config.alignment_config, encoder.hidden_size, width, known)
     like = next(trained.parameters())
     model.alignment = fresh.to(like.device, like.dtype).eval()
     try:
@@ -110,8 +113,9 @@ def _read(model: LinguaLiftForCausalLM, samples: Sequence[Sample], layers: Layer
     ids_BS = inputs["encoder_input_ids"]
     count, length = ids_BS.shape
     mask = inputs["encoder_attention_mask"]
-    states_BSE = model.encoder(input_ids=ids_BS, attention_mask=mask).last_hidden_state
-    rows = model.alignment(states_BSE.flatten(0, 1), (length,) * count)
+    states = hidden_states(model.encoder, model.alignment.layers, input_ids=ids_BS, attention_mask=mask)
+    states_BSE = states[-1] if model.alignment.layers == "all" else states
+    rows = model.alignment(states.flatten(-3, -2), (length,) * count)
     inner = model.alignment.layout.latents or length
     embeds, mask = model.prompt_embeddings(**inputs)
     llm = model.llm.base_model  # without its head: nothing is predicted

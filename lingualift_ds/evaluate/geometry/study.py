@@ -12,7 +12,7 @@ from lingualift_ds.evaluate.geometry.measures import Closeness, closeness
 from lingualift_ds.evaluate.geometry.parallel import ENGLISH, Parallel
 from lingualift_ds.evaluate.geometry.projection import Projection, project
 from lingualift_ds.evaluate.geometry.spaces import SEED, Layers, Vectors, fresh_layer, read_spaces
-from lingualift_ds.hub.folders import is_whole, read_described
+from lingualift_ds.hub.folders import find_folder, is_whole, read_described
 from lingualift_ds.hub.processing import without_language
 from lingualift_ds.log import get_logger
 
@@ -69,7 +69,7 @@ def make_study(
     Both are asked with the instruction of `model`; where that names the language, with the name left out, so that
     nothing but the sentence differs. Raises the UserErrors of loading and reading.
     """
-    if (bases.encoder or bases.llm) and not any(_layer_folder(f) for f in (model, before) if f is not None):
+    if (bases.encoder or bases.llm) and not any(_needs_bases(f) for f in (model, before) if f is not None):
         raise ConfigError(f"--encoder, --llm: {model} holds its own; they are for a stage 1 artefact")
     loaded = load_bridged(model, bases)
     instruction = without_language(loaded.processor.instruction)
@@ -99,28 +99,19 @@ def make_study(
 
 
 def load_bridged(folder: Path, bases: Bases) -> hub.LinguaLiftForCausalLM:
-    """A whole model, or Stage I's layer between its base models. Of a run folder, the later stage.
+    """A whole model, or what was trained alone on its base models. Of a run folder, the last stage.
 
     Raises CheckpointError, ModelError.
     """
-    layer = _layer_folder(folder)
-    if layer is None:
-        model = hub.load_model(folder)
-    else:
-        model = hub.load_stage1(layer, bases.encoder, bases.llm)
+    model = hub.load_model(folder, **(vars(bases) if _needs_bases(folder) else {}))
     if model.encoder is None:
         raise ModelError(f"{folder}: a model of text alone: it has no encoder and no alignment layer to look at")
     return model
 
 
-def _layer_folder(folder: Path) -> Path | None:
-    """Where an alignment layer lies by itself; None where a whole model is, or nothing."""
-    if (folder / "stage2/artefact").is_dir():
-        return None
-    for inner in (folder / "artefact", folder / "stage1/artefact", folder):
-        if (inner / "config.json").is_file():
-            return None if is_whole(read_described(inner)) else inner
-    return None
+def _needs_bases(folder: Path) -> bool:
+    """Whether a folder's model lies apart from its base models."""
+    return not is_whole(read_described(find_folder(folder)))
 
 
 def _look(title: str, vectors: Vectors) -> Look:

@@ -52,7 +52,7 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Bridged:
-    """The text to the encoder, the instruction to the LLM; for a model of text alone, one after the other."""
+    """Text and instruction as the model's prompt has them, to encoder and LLM."""
 
     model: LinguaLiftForCausalLM
     instruction: str | None = None
