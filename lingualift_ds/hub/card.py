@@ -157,7 +157,7 @@ def _use(described: Mapping[str, Any]) -> str:
     question = (
         "Ana ana tufaha 3 na ananunua 4. Ana tufaha ngapi?" if bridged else "Ann has 3 apples and buys 4. How many?"
     )
-    names = {"soft_prompt": "the soft prompt of the encoder's text", "instruction": "the instruction", "text": "the text"}
+    names = {"soft_prompt": "the encoder's soft prompt", "instruction": "the instruction", "text": "the text"}
     read = ", then ".join(names[part] for part in described.get("prompt") or usual_prompt(bridged))
     return (
         f'## Use\n\n```python\n{call}\nprint(model.answer(["{question}"])[0].text)\n```\n\n'
