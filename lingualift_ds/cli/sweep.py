@@ -59,8 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     sweep = read_sweep(arguments.file)
     only = _only(arguments.only, [arm.key for arm in sweep.arms])
-    plan = make_plan(sweep, make_cells(sweep), owned_folders(sweep.output))
-    _check_questions(sweep)
+    keys = [arm.key for arm in sweep.arms] if only is None else only
+    cells = make_cells(sweep, () if arguments.dry_run else keys)
+    plan = make_plan(sweep, cells, owned_folders(sweep.output))
+    if not arguments.dry_run:
+        _check_questions(sweep)
     check_unchanged(plan)
     jobs = plan.needed(only)
     if arguments.slurm:

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from lingualift_ds.sweep.schema import MINIATURE
 from lingualift_ds.train.stages import Stage, check_stage, stage_of
 
 _STAGE = re.compile(r"stage(\d+)(\.|$)")
+_SHOWN = 3
+"""Arms that are named where several have the same problem."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,24 @@ class Cell:
         return self.stages[-1].number
 
 
-def make_cells(sweep: Sweep) -> list[Cell]:
-    """All cells, arm by arm. Raises ConfigError with the problems of all, each named by its arm."""
+def make_cells(sweep: Sweep, wanted: Collection[str]) -> list[Cell]:
+    """All cells, arm by arm. wanted: arms whose files must be there by now.
+
+    Raises ConfigError with the problems of all, each with its arms.
+    """
     cells: list[Cell] = []
-    problems: dict[str, None] = {}
+    problems: dict[str, dict[str, None]] = {}
     with tempfile.TemporaryDirectory() as aside:
         for seed in sweep.config.seeds:
             unbuilt = _unbuilt_recipe(sweep, seed, Path(aside)) if sweep.uses_miniature else None
             for arm in sweep.arms:
                 try:
-                    cells.append(_cell(sweep, arm, seed, unbuilt))
+                    cells.append(_cell(sweep, arm, seed, unbuilt, arm.key in wanted))
                 except ConfigError as error:
-                    told = [p.replace(str(unbuilt), MINIATURE) for p in error.problems]
-                    problems |= dict.fromkeys(f"{sweep.path}: {_key(arm)}: {p}" for p in told)
+                    for problem in error.problems:
+                        problems.setdefault(problem.replace(str(unbuilt), MINIATURE), {})[_key(arm)] = None
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*[f"{sweep.path}: {_listed(list(arms))}: {problem}" for problem, arms in problems.items()])
     order = [arm.key for arm in sweep.arms]
     return sorted(cells, key=lambda cell: order.index(cell.arm.key))
 
@@ -73,6 +78,10 @@ def _key(arm: Arm) -> str:
     return f"arms.{arm.key}" if arm.grid is None else f"grids.{arm.grid} at {arm.value}"
 
 
+def _listed(arms: list[str]) -> str:
+    return ", ".join(arms) if len(arms) <= _SHOWN else f"{', '.join(arms[:_SHOWN])} and {len(arms) - _SHOWN} more"
+
+
 def _unbuilt_recipe(sweep: Sweep, seed: int, aside: Path) -> Path | None:
     """The recipe that the seed's miniature will have, None where it is built already."""
     if (sweep.miniature(seed) / "recipe.yaml").is_file():
@@ -84,9 +93,11 @@ def _unbuilt_recipe(sweep: Sweep, seed: int, aside: Path) -> Path | None:
     return path
 
 
-def _cell(sweep: Sweep, arm: Arm, seed: int, unbuilt: Path | None) -> Cell:
-    """Raises ConfigError. unbuilt: a miniature's recipe in place of the one that is not there yet."""
-    own, common = sweep.filled(arm.settings, seed), sweep.filled(sweep.config.set, seed)
+def _cell(sweep: Sweep, arm: Arm, seed: int, unbuilt: Path | None, files: bool) -> Cell:
+    """Raises ConfigError. unbuilt: a miniature's recipe in place of the one that is not there yet; files: whether
+    those that the cell reads must be there by now."""
+    own = sweep.filled(arm.settings, seed)
+    common = sweep.filled(sweep.config.set, seed) if arm.recipe == sweep.config.recipe else {}
     recipe = Path(sweep.filled(arm.recipe, seed))
     if arm.recipe == MINIATURE:
         recipe = sweep.miniature(seed) / "recipe.yaml"
@@ -99,7 +110,7 @@ def _cell(sweep: Sweep, arm: Arm, seed: int, unbuilt: Path | None) -> Cell:
         raise ConfigError(f"stages: {', '.join(absent)}, but {readable} states {', '.join(map(str, stated))}")
     settings = {key: value for key, value in common.items() if _stage_number(key) in (None, *numbers)} | own
     config = load_config(readable, overrides(settings | {"run.seed": seed}))
-    stages = _checked(config, numbers, sweep.miniature(seed) if unbuilt else None)
+    stages = _checked(config, numbers, sweep.miniature(seed) if unbuilt else None, files and unbuilt is None)
     return Cell(arm, seed, f"{arm.key}/seed{seed}", recipe, settings, stages, config)
 
 
@@ -108,14 +119,14 @@ def _stage_number(key: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _checked(config: Config, numbers: list[int], unbuilt: Path | None) -> tuple[Stage, ...]:
+def _checked(config: Config, numbers: list[int], unbuilt: Path | None, files: bool) -> tuple[Stage, ...]:
     """The stages of a cell. Raises ConfigError. unbuilt: the folder of a miniature that is not there yet."""
     problems: dict[str, None] = {}
     stages = tuple(stage_of(config, number) for number in numbers)
     here = config if unbuilt is None else _without_folders(config, unbuilt)
     for stage in stages:
         try:
-            check_stage(here, stage, "", files=unbuilt is None)
+            check_stage(here, stage, "", files)
         except ConfigError as error:
             problems |= dict.fromkeys(p.removeprefix(": ") for p in error.problems)
     problems |= {

@@ -77,8 +77,8 @@ class SweepConfig:
     seeds: tuple[int, ...] = (0,)
     """run.seed of each cell."""
     set: dict[str, Any] = field(default_factory=dict)
-    """Settings of all cells, with keys as on the command line. Those of stages that an arm does not train are left
-    out there."""
+    """Settings of all cells of the sweep's recipe, with keys as on the command line. Those of stages that an arm does
+    not train are left out there; an arm with a recipe of its own has its own settings alone."""
     evaluate: EvaluateConfig
     """What the models are asked."""
     baseline: str | None = None

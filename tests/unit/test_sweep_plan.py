@@ -15,9 +15,9 @@ from lingualift_ds.sweep.plan import Plan, make_plan
 ROOT = Path(__file__).parents[2]
 
 
-def planned(path, owned=()) -> Plan:
+def planned(path, owned=(), files=True) -> Plan:
     sweep = read_sweep(path)
-    return make_plan(sweep, make_cells(sweep), owned)
+    return make_plan(sweep, make_cells(sweep, [arm.key for arm in sweep.arms] if files else ()), owned)
 
 
 def folders(plan: Plan) -> dict[str, list[str]]:
@@ -117,14 +117,38 @@ def test_the_miniature_is_built_once_a_seed_and_its_places_are_filled_in(tmp_pat
 @pytest.mark.parametrize("path", sorted((ROOT / "launch/recipes/sweeps").glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_sweeps_can_be_planned(path, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    plan = planned(path)
+    plan = planned(path, files=False)
     assert plan.jobs["report"].needs and len(plan.cells) == len(plan.sweep.arms) * len(plan.sweep.config.seeds)
 
 
 def problems(path) -> str:
     with pytest.raises(ConfigError) as raised:
-        make_cells(read_sweep(path))
+        sweep = read_sweep(path)
+        make_cells(sweep, [arm.key for arm in sweep.arms])
     return str(raised.value)
+
+
+def test_an_arm_with_a_recipe_of_its_own_has_its_own_settings_alone(tmp_path):
+    arms = {"lift": {}, "other": {"recipe": str(tmp_path / "other.yaml"), "set": {"stage2.epochs": 7}}}
+    path = write_sweep(tmp_path, set={"stage2.steps": 4}, arms=arms)
+    (tmp_path / "other.yaml").write_text((tmp_path / "recipe.yaml").read_text())
+    plan = planned(path)
+    assert "stage2.steps=4" in script(plan, "lift/seed0 stage 2")
+    assert script(plan, "other/seed0 stage 2")[-2] == "stage2.epochs=7"  # and what it starts from
+    assert not any("steps" in word for word in script(plan, "other/seed0 stage 2"))
+
+
+def test_a_missing_file_is_told_once_with_its_arms_and_matters_only_to_arms_that_run(tmp_path):
+    path = write_sweep(tmp_path)
+    (tmp_path / "data.jsonl").unlink()
+    said = problems(path).splitlines()
+    assert len([line for line in said if "stage2.data.train: no such file" in line]) == 1
+    assert any("arms.lift, arms.frozen, arms.mono and 1 more: stage2.data.train" in line for line in said)
+    sweep = read_sweep(path)
+    with pytest.raises(ConfigError) as raised:
+        make_cells(sweep, ["mono"])
+    assert len(raised.value.problems) == 1 and "arms.mono: stage2.data.train" in str(raised.value)
+    assert len(make_cells(sweep, ())) == 5
 
 
 def test_all_that_is_wrong_in_a_sweep_file_is_told_at_once(tmp_path):
