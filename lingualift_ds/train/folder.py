@@ -1,5 +1,6 @@
 """The folder of one stage, and the decision whether to start, to go on, or to leave it alone."""
 
+import contextlib
 import fcntl
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import IO, Any, Literal
 import yaml
 
 from lingualift_ds.checkpoint.manifest import write_json, write_text
-from lingualift_ds.config.load import dump_config, to_dict
+from lingualift_ds.config.load import dump_config, load_config, to_dict
 from lingualift_ds.config.schema import Config
-from lingualift_ds.errors import CheckpointError
+from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.log import get_logger
 from lingualift_ds.train.stages import Stage
 
@@ -181,6 +182,8 @@ def _check_same_config(folder: StageFolder, config: Config, stage: Stage, may_di
         raise CheckpointError(f"{folder.config}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(before, dict):
         raise CheckpointError(f"{folder.config}: is empty or damaged; restore it, or set run.output to another folder")
+    with contextlib.suppress(ConfigError):  # settings that came later are as their defaults: nothing else was there
+        before = to_dict(load_config(folder.config))
     may_differ = tuple(key.format(stage=stage.folder) for key in may_differ)
     old, new = _flat(before), _flat(to_dict(config))
     differing = [

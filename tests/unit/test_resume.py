@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import yaml
 from torch import nn
 
 from lingualift_ds.checkpoint.store import CheckpointStore, checkpoints
@@ -123,6 +124,22 @@ def test_paths_may_differ_once_there_is_a_checkpoint_with_hashes(tmp_path):
     folder.complete.touch()
     with pytest.raises(CheckpointError, match="--resume-step 1: .* is complete"):
         decide(folder, config, stage, "auto", 1)
+
+
+def test_a_run_of_before_a_setting_existed_goes_on_with_its_default(tmp_path):
+    recipe = tiny.write_recipe(tmp_path)
+    config = load_config(str(recipe), [])
+    stage = stage_of(config, 1)
+    folder = stage_folder(config, stage)
+    (folder.checkpoints / "step-000001").mkdir(parents=True)
+    before = yaml.safe_load(dump_config(config))
+    for key in ("kind", "name", "adapter", "prompt", "encoder_input"):
+        del before["stage1"][key]
+    folder.config.write_text(yaml.safe_dump(before))
+    assert decide(folder, config, stage, "auto") == "resume"
+    other = load_config(str(recipe), ["stage1.prompt=[soft_prompt]"])
+    with pytest.raises(CheckpointError, match="stage1.prompt was None, is"):
+        decide(folder, other, stage, "auto")
 
 
 def test_start_that_was_killed_before_it_wrote_anything_is_fresh(tmp_path):
