@@ -302,10 +302,6 @@ COMMANDS = {
         "neither a bridged one nor a causal LM",
     ),
     "no such task": (["evaluate", "--model", "{w}/x", "--tasks", "mgms", "--data", "{w}", "--output", "{w}/o"], "mgms"),
-    "only an alignment layer": (
-        ["export", "{w}/done/stage1", "--for", "vllm", "--output", "{w}/o"],
-        "holds an alignment layer",
-    ),
     "no such model": (["generate", "--model", "{w}/nowhere", "hello"], "no such folder"),
     "empty question": (["generate", "--model", "{w}/done/stage1", " "], "the question is empty"),
     "check of a bad recipe": (["check", "--config", "{w}/llm/config.json", "--stage", "1"], "unknown key"),
