@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lingualift_ds.sweep.cells import make_cells
     from lingualift_ds.sweep.devices import make_slots
     from lingualift_ds.sweep.plan import check_unchanged, make_plan
-    from lingualift_ds.sweep.record import owned_folders, write_record
+    from lingualift_ds.sweep.record import asked_before, claim, owned_folders, write_record
     from lingualift_ds.sweep.schedule import run_jobs
     from lingualift_ds.sweep.summary import commands, counted, describe, failed
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = make_plan(sweep, cells, owned_folders(sweep.output))
     if not arguments.dry_run:
         _check_questions(sweep)
-    check_unchanged(plan)
+    check_unchanged(plan, asked_before(sweep.output))
     jobs = plan.needed(only)
     if arguments.slurm:
         return _slurm(arguments, plan, jobs)
@@ -72,11 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         sys.stdout.write(describe(plan, jobs) + commands(jobs, slots[0]))
         return 0
-    write_record(plan)
-    _logger.info("%s: %s; %d at a time", sweep.output, counted(jobs) or "nothing left to do", len(slots))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
-    failures = run_jobs(jobs, slots)
+    with claim(sweep.output):
+        write_record(plan)
+        _logger.info("%s: %s; %d at a time", sweep.output, counted(jobs) or "nothing left to do", len(slots))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _leave)
+        failures = run_jobs(jobs, slots)
     if failures:
         sys.stdout.write(failed(failures, len(jobs)))
         return 1
@@ -134,7 +135,7 @@ def _slurm(arguments: argparse.Namespace, plan: "Plan", jobs: "list[Job]") -> in
         write_record(plan)
         for level, number in zip(levels, submit(levels)):
             sys.stdout.write(f"level {level.number}: array {number}, {counted(level.jobs)}\n")
-        sys.stdout.write("once they have ended, the same command submits what is left\n")
+        sys.stdout.write("once they have ended, and not before, the same command submits what is left\n")
         return 0
     sys.stdout.write(describe(plan, jobs))
     for level in levels:

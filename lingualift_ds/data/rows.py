@@ -127,14 +127,19 @@ class Rows:
         the end, for a language that no row has.
         """
         there: set[str] = set()
-        for path in self.paths:
-            found = self._of_languages(self._read(path, advance), there, dropped)
-            for number, record in enumerate(found):
-                times = _times(number, self.mix[path]) if path in self.mix else 1
-                if not times:
-                    dropped["left out by data.mix"] += 1
-                for time in range(1, times + 1):
-                    yield record if time == 1 else replace(record, id=f"{record.id} ({time})")
+        try:
+            for path in self.paths:
+                found = self._of_languages(self._read(path, advance), there, dropped)
+                for number, record in enumerate(found):
+                    times = _times(number, self.mix[path]) if path in self.mix else 1
+                    if not times:
+                        dropped["left out by data.mix"] += 1
+                    for time in range(1, times + 1):
+                        yield record if time == 1 else replace(record, id=f"{record.id} ({time})")
+        except GeneratorExit:  # at the limit
+            if unseen := sorted(self._wanted - there):
+                logger.warning("%s: data.limit ends before any row in %s", self, ", ".join(unseen))
+            raise
         if missing := sorted(self._wanted - there):
             raise DataError(
                 f"{self}: data.languages: no row is in {', '.join(missing)}; there are: {', '.join(sorted(there))}"

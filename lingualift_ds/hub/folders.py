@@ -168,6 +168,9 @@ def _on_bases(folder: Path, described: dict, dtype: torch.dtype | None, moved: d
                 f"{names[role]}: is {config.hidden_size} wide, but what {folder} holds was trained for "
                 f"{described[role]['name']}, {described[role]['width']} wide"
             )
+        commit = getattr(config, "_commit_hash", None)
+        if dist.read_place().is_main and fingerprint(names[role], commit) != described[role]["fingerprint"]:
+            raise ModelError(f"{names[role]}: its weights are not those that {folder} was trained with")
     tokenizers = _tokenizers(folder, described, names, configs)
     state = {name: tensor for shard in read_tensors(folder) for name, tensor in shard.items()}
     if not state:

@@ -45,8 +45,9 @@ SENTENCES = 28_160
 """Stage I sentences: one epoch."""
 PROBLEMS = 12_800
 """Stage II problems: one epoch."""
-_VERSION = 2
-"""Of what a miniature holds; an older one is refused. 2: english, bitext and multilingual data."""
+_VERSION = 3
+"""Of what a miniature holds; an older one is refused. 2: english, bitext and multilingual data; 3: the same
+questions of every seed."""
 _LONGEST_BUILD_SECONDS = 3600
 QUESTIONS = 200
 """Held-out problems a language."""
@@ -75,10 +76,12 @@ def build_miniature(output: Path, seed: int, pretrain: bool = True) -> Path:
     about = {"seed": seed, "pretrained": pretrain, "version": _VERSION}
     if recipe.is_file():
         found = output / "about.json"
-        if not found.is_file() or json.loads(found.read_text(encoding="utf-8")) != about:
-            raise DataError(
-                f"{output}: holds a recipe that is not of this miniature (seed, kind, version); choose another --output"
-            )
+        known = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
+        if known != about:
+            why = "is not of this miniature (seed, kind); choose another --output"
+            if {**known, "version": _VERSION} == about:
+                why = "is of an earlier version of the miniature; remove the folder, or choose another --output"
+            raise DataError(f"{output}: holds a recipe that {why}")
         logger.info("miniature found in %s", output)
         return recipe
     try:
@@ -113,7 +116,7 @@ def write_data(output: Path, seed: int, sentences: int = SENTENCES, problems: in
     write_jsonl(output / "data/multilingual.jsonl", multilingual_records(problems, seed))
     for language in LANGUAGES:
         # The id without the language: the same problem in every file has the same.
-        rows = held_out_records(language, QUESTIONS, seed)
+        rows = held_out_records(language, QUESTIONS, 0)  # of every seed the same: they are compared one by one
         shared = [row | {"id": row["id"].removeprefix(f"{language}-")} for row in rows]
         write_jsonl(output / f"questions/{language}.jsonl", shared)
     levels = {code: {"level": language.level, "name": language.name} for code, language in LANGUAGES.items()}

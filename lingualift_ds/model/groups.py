@@ -60,7 +60,7 @@ def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
     """Set `requires_grad` by groups and by regular expressions that match whole names, and put parts that are frozen
     as a whole into eval mode from now on. Of a group with an adapter, its name means the adapter alone.
 
-    Raises ConfigError where a group to train has no parameters, or an expression matches none.
+    Raises ConfigError where a group to train has no parameters, or an expression matches none, or another group's.
     """
     trained = tuple(trained)
     names = [name for name, _ in named_parameters(model)]
@@ -72,6 +72,9 @@ def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
         if not any(_matches(entry, name, adapted) for name in names):
             own = next((name for name in names if group_of(name) == entry.split(".")[0]), names[0])
             raise ConfigError(f"train: {entry!r} matches no parameter; their names are such as {own}")
+        elsewhere = [n for n in names if group_of(n) != entry.split(".")[0] and _matches(entry, n, adapted)]
+        if elsewhere:
+            raise ConfigError(f"train: {entry!r} matches {elsewhere[0]} too; write an expression for each group")
     for name, parameter in named_parameters(model):
         parameter.requires_grad_(any(_matches(entry, name, adapted) for entry in trained))
     model.train(model.training)

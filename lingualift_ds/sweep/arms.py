@@ -14,7 +14,7 @@ from lingualift_ds.sweep.schema import MINIATURE, ArmConfig, FigureConfig, GridC
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _RESERVED = (MINIATURE, "logs", "slurm", "report", "figures")
 """Folders in OUTPUT that are no arm's."""
-_OURS = ("run.output", "run.seed")
+_OURS = ("run", "run.output", "run.seed")
 
 
 @dataclass(frozen=True)

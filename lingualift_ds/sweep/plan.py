@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lingualift_ds.config.load import load_config, to_dict
 from lingualift_ds.errors import CheckpointError, ConfigError
@@ -125,9 +125,18 @@ def make_plan(sweep: Sweep, cells: list[Cell], owned: Collection[str] = ()) -> P
     return Plan(sweep, cells, runs, evaluated, {job.name: job for job in jobs})
 
 
-def check_unchanged(plan: Plan) -> None:
-    """Raise ConfigError where a folder holds a run or an evaluation of other settings, for all cells at once."""
+def check_unchanged(plan: Plan, asked: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a folder holds a run or an evaluation of other settings, for all cells at once. asked:
+    what `evaluate` said at an earlier start."""
     problems: dict[str, None] = {}
+    now = to_dict(plan.sweep.config.evaluate)
+    answered = any(job.kind == "evaluation" and job.made.is_file() for job in plan.jobs.values())
+    for key in ("data", "languages") if answered else ():
+        if key in asked and asked[key] != now[key]:
+            problems[
+                f"evaluate.{key}: was {setting_text(asked[key])} for what is answered already, is "
+                f"{setting_text(now[key])}; restore it, or set output to another folder"
+            ] = None
     for cell in plan.cells:
         for run in plan.runs[cell.folder]:
             if run.owner is cell and run.owner.recipe.is_file():
@@ -135,7 +144,9 @@ def check_unchanged(plan: Plan) -> None:
                 try:
                     decide(StageFolder(plan.sweep.output / run.folder), config, run.stage, "auto")
                 except CheckpointError as error:
-                    problems[f"arms.{cell.arm.key}: {error}"] = None
+                    keep = ", or keep the arm whose stage it went on from" if "start_from" in str(error) else ""
+                    told = str(error).replace("set run.output to another folder", f"set output to another folder{keep}")
+                    problems[f"arms.{cell.arm.key}: {told}"] = None
         if plan.evaluated[cell.folder] is cell:
             folder = plan.sweep.output / cell.folder / "evaluation"
             problems |= dict.fromkeys(f"arms.{cell.arm.key}: {p}" for p in _changed(folder, plan.sweep.config.evaluate))
@@ -176,8 +187,8 @@ def _jobs(sweep: Sweep, cells: list[Cell], runs: Mapping[str, list[Run]], evalua
     jobs += evaluations
     if sweep.config.figures:
         told = ("-m", "lingualift_ds.cli.main", "report", str(sweep.output))
-        log = sweep.output / "logs/report.log"
-        jobs.append(Job("report", "report", told, log, needs=tuple(job.name for job in evaluations)))
+        needs = tuple(job.name for job in evaluations)
+        jobs.append(Job("report", "report", told, sweep.output / "logs/report.log", needs=needs))
     return jobs
 
 

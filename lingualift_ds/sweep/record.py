@@ -1,10 +1,13 @@
 """OUTPUT/sweep.json: what a report, and a later start, read of a sweep. Paths in it are relative to OUTPUT."""
 
+import fcntl
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from lingualift_ds.config.load import to_dict
 from lingualift_ds.data.atomic import write_aside
+from lingualift_ds.errors import DataError
 from lingualift_ds.sweep.arms import Arm
 from lingualift_ds.sweep.plan import Plan
 
@@ -22,6 +25,30 @@ def owned_folders(output: Path) -> set[str]:
         return set()
 
 
+def asked_before(output: Path) -> dict[str, Any]:
+    """What an earlier start evaluated; empty where there was none."""
+    try:
+        return dict(json.loads((output / NAME).read_text(encoding="utf-8"))["evaluate"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def claim(output: Path) -> IO:
+    """Take the sweep's folder for this process, until what is returned is closed. Raises DataError where another sweep
+    is at work in it."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DataError(
+            f"{output}: another sweep is at work here; wait for it, or set output to another folder"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{output}: cannot be written: {error.strerror}") from None
+    return lock
+
+
 def write_record(plan: Plan) -> None:
     """Write sweep.json. Raises DataError."""
     sweep = plan.sweep
@@ -30,6 +57,7 @@ def write_record(plan: Plan) -> None:
         "name": sweep.path.stem,
         "seeds": list(sweep.config.seeds),
         "baseline": sweep.baseline,
+        "evaluate": to_dict(sweep.config.evaluate),
         "arms": {arm.key: _arm(plan, arm) for arm in sweep.arms},
         "grids": {
             key: {

@@ -83,9 +83,10 @@ def _longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _dependents(job: Job, left: dict[str, Job]) -> list[Job]:
-    """All that needs a job, directly or not."""
+    """All that needs a job, directly or not; a report is made of what there is."""
     lost, found = {job.name}, []
-    while more := [j for j in left.values() if j.name not in lost and lost & set(j.needs)]:
+    others = [j for j in left.values() if j.kind != "report"]
+    while more := [j for j in others if j.name not in lost and lost & set(j.needs)]:
         lost |= {j.name for j in more}
         found += more
     return found

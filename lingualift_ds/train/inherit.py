@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lingualift_ds import dist
 from lingualift_ds.checkpoint.artefact import read_artefact
 from lingualift_ds.checkpoint.manifest import read_manifest
 from lingualift_ds.checkpoint.tensors import read_tensors
@@ -68,7 +69,8 @@ def read_handover(config: Config, stage: Stage, ours: dict[str, Any]) -> Handove
             f"{folder}: no such artefact; run --stage {stage.start} first, or set "
             f"{stage.folder}.start_from to an artefact's folder or to scratch"
         )
-    theirs, manifest = read_artefact(folder)
+    # Whole models among them: they are hashed by one rank, the others look at names and sizes.
+    theirs, manifest = read_artefact(folder, hashes=dist.read_place().is_main)
     check_handover(folder, theirs, ours)
     _check_adapter(folder, adapter_of(theirs), stage)
     found = Handover(

@@ -55,8 +55,6 @@ class Stage:
     """Instruction for rows that carry none."""
     start: int | str | None
     """Stage, or path of an artefact, that it goes on from; None: fresh."""
-    untrained_on_purpose: bool
-    """Whether its recipe asks for an alignment layer that nothing has trained."""
 
     @property
     def folder(self) -> str:
@@ -93,11 +91,10 @@ def stage_of(config: Config, number: int) -> Stage:
         name=settings.name or config.kind(number),
         trains=settings.train if settings.train is not None else kind.trains if bridged else ("llm",),
         adapter=settings.adapter,
-        prompt=settings.prompt or usual_prompt(bridged),
+        prompt=usual_prompt(bridged) if settings.prompt is None else settings.prompt,
         encoder_input=settings.encoder_input,
         instruction=settings.data.instruction or kind.instruction,
         start=_start(config, number),
-        untrained_on_purpose=settings.start_from == "scratch",
     )
 
 
@@ -123,11 +120,6 @@ def find_stage(config: Config, text: str) -> Stage:
     raise ConfigError(f"--stage {text}: {'several are called so' if found else 'no such stage'}; there are: {known}")
 
 
-def stages_of(config: Config) -> list[Stage]:
-    """All stages that the recipe states, in order."""
-    return [stage_of(config, number) for number in sorted(config.stages)]
-
-
 def _start(config: Config, number: int) -> int | str | None:
     wanted = config.stage(number).start_from
     if wanted == "scratch" or (wanted == "auto" and number == 1):
@@ -141,7 +133,10 @@ def _start(config: Config, number: int) -> int | str | None:
 
 def _of_encoder_alone(config: Config, number: int) -> bool:
     """Whether a stage is one of the encoder's side: a text-only model has nothing of it to go on from."""
-    return config.stage(number).train is None and config.kind(number) == "language-align"
+    train = config.stage(number).train
+    if train is None:
+        return config.kind(number) == "language-align"
+    return not any(entry.split(".")[0] == "llm" for entry in train)
 
 
 def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> list[str]:
@@ -154,7 +149,7 @@ def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> 
         problems.append("prompt: soft_prompt, but model.encoder is null: there is none; allowed: instruction, text")
     if not bridged and "text" not in stage.prompt:
         problems.append("prompt: has no text, and without an encoder nothing else reads it")
-    if kind == "task-transfer" and settings.data.codeswitch.lexicons:
+    if kind != "language-align" and settings.data.codeswitch.lexicons:
         problems.append("data.codeswitch: code-switched text is what language-align is trained on; set kind to that")
     if not bridged and stage.encoder_input != TEXT_ALONE:
         problems.append("encoder_input: stated, but model.encoder is null: nothing reads it")
@@ -167,8 +162,8 @@ def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> 
                 f"optimizer.groups.{group}: has settings, but stage {stage.number} trains "
                 f"{', '.join(stage.groups)} only"
             )
-    fresh = bridged and stage.start is None and "alignment" not in stage.groups and not stage.untrained_on_purpose
-    if fresh and not problems:
+    fresh = bridged and stage.start is None and "alignment" not in stage.groups
+    if fresh and settings.start_from != "scratch" and not problems:
         problems.append(
             "start_from: auto, but no stage comes before and this one does not train the alignment layer, which would "
             "stay random; name an artefact, train alignment, or set it to scratch to want it so"

@@ -16,7 +16,7 @@ from lingualift_ds import hub
 from lingualift_ds.checkpoint.tensors import read_tensors
 from lingualift_ds.config.load import load_config
 from lingualift_ds.model.groups import group_of
-from lingualift_ds.train.stages import stages_of
+from lingualift_ds.train.stages import Stage, stage_of
 
 RECIPES = sorted((ROOT / "launch/recipes").glob("*.yaml"))
 STEPS = 3
@@ -56,6 +56,10 @@ def folder(tmp_path_factory) -> Path:
     (folder / "jobs.json").write_text(json.dumps(jobs))
     launch(1, "python", ROOT / "tests/dist/run_many.py", str(folder / "jobs.json"))
     return folder
+
+
+def stages_of(config) -> list[Stage]:
+    return [stage_of(config, number) for number in config.stages]
 
 
 def weights(artefact: Path) -> dict[str, torch.Tensor]:

@@ -21,7 +21,7 @@ from lingualift_ds.config.adapters import adapter_tensors
 from lingualift_ds.config.load import load_config
 from lingualift_ds.config.memory import plan_memory
 from lingualift_ds.config.schema import AdapterConfig
-from lingualift_ds.errors import CheckpointError, ConfigError, TrainingError
+from lingualift_ds.errors import CheckpointError, ConfigError, ModelError, TrainingError
 from lingualift_ds.model.adapters import add_adapter, check_adapter, is_adapter_weight, merge_adapter
 from lingualift_ds.model.groups import freeze_all_but, trained_names
 from lingualift_ds.model.llms import load_llm
@@ -206,6 +206,8 @@ def test_export_for_vllm_merges_and_other_base_models_are_refused(runs, tmp_path
     capsys.readouterr()
     assert main(["export", str(runs / "lora"), "--llm", str(other), "--output", str(tmp_path / "none")]) == 2
     assert f"was trained with another llm: {other} is" in capsys.readouterr().err
+    with pytest.raises(ModelError, match=f"{other}: its weights are not those that .* was trained with"):
+        hub.load_model(runs / "lora", llm=str(other))
 
 
 def test_last_stage_of_a_run_is_the_one_that_is_used(runs, tmp_path):
@@ -340,6 +342,8 @@ def test_train_llm_means_its_adapter_and_expressions_what_they_match(bases):
     assert len(names) == 2 * 2 * 2 and all(map(is_adapter_weight, names))
     freeze_all_but(model, [r"llm\.model\.layers\.1\..*lora_.*"])
     assert len(trained_names(model)) == 4
+    with pytest.raises(ConfigError, match=r"'alignment.\*\|llm.\*' matches llm\..* too; write an expression for each"):
+        freeze_all_but(model, ["alignment.*|llm.*"])
 
 
 def test_work_counts_weight_gradients_of_the_adapter_alone(bases):

@@ -1,6 +1,8 @@
 """Which rows a stage reads: of which languages, how often, and from which of their keys."""
 
+import itertools
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -47,6 +49,15 @@ def test_languages_are_chosen_by_any_of_their_codes_and_the_rest_is_counted(tmp_
     assert ids(path, languages=("zh",)) == ["zh-TW"] and len(ids(path)) == 6
     with pytest.raises(DataError, match=r"a\.jsonl: data.languages: no row is in am, te; there are: en, es, sw, zh"):
         read(path, languages=("te", "sw", "am"))
+
+
+def test_a_limit_that_ends_before_a_language_is_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("lingualift_ds"), "propagate", True)
+    path = write(tmp_path / "a.jsonl", *({"text": "a", "target": "b", "language": c} for c in ("sw", "sw", "bn")))
+    rows = Rows((path,), "auto", "", limit=1, languages=("sw", "bn"))
+    with caplog.at_level("WARNING", "lingualift_ds"):
+        assert [record.language for record in itertools.islice(rows.records(lambda: None, Counter()), 1)] == ["sw"]
+    assert "a.jsonl: data.limit ends before any row in bn" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -129,10 +129,19 @@ def test_the_data_of_other_methods_lie_beside_those_of_the_stages(tmp_path):
     assert len(rows["multilingual"]) == len(rows["stage2"]) == 30
 
 
+def test_all_seeds_are_asked_the_same_questions(tmp_path):
+    for seed in (0, 1):
+        (tmp_path / f"{seed}/lexicons").mkdir(parents=True)
+        write_data(tmp_path / str(seed), seed, sentences=5, problems=5)
+    first, second = (sorted((tmp_path / f"{seed}/questions").iterdir()) for seed in (0, 1))
+    assert len(first) == len(LANGUAGES) + 1
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
 def test_a_miniature_of_an_earlier_version_is_refused(tmp_path):
     (tmp_path / "recipe.yaml").write_text("{}")
     (tmp_path / "about.json").write_text(json.dumps({"seed": 0, "pretrained": True}))
-    with pytest.raises(DataError, match=r"not of this miniature \(seed, kind, version\); choose another --output"):
+    with pytest.raises(DataError, match="of an earlier version of the miniature; remove the folder"):
         build_miniature(tmp_path, seed=0)
 
 

@@ -62,7 +62,9 @@ def test_a_setting_of_a_stage_that_is_not_there_is_an_error(recipe):
     "settings, start",
     [
         ((), None),  # Stage I has nothing that a text-only model could take over
+        (("stage1.train=[alignment]",), None),
         (("stage1.kind=translation",), 1),
+        (("stage1.train=[llm]",), 1),
         (("stage2.start_from=scratch",), None),
         (("stage2.start_from=some/artefact",), "some/artefact"),
     ],
@@ -105,6 +107,8 @@ def test_what_is_trained_beside_layer_and_adapter_makes_the_artefact_a_whole_mod
         (["stage2.train=[llm,'llm.model.norm.*']", "stage2.adapter={}"], "llm.model.norm.*: beside an adapter"),
         (["stage2.adapter={kind: qlora}"], "stage2.adapter.kind: 'qlora' is not one of lora, dora"),
         (["stage2.optimizer.groups.alignment.lr=1e-3"], "stage2.optimizer.groups.alignment: has settings, but stage 2"),
+        (["stage2.prompt=[]"], "stage2.prompt: has no soft_prompt"),
+        (["stage2.kind=translation", "stage2.data.codeswitch.lexicons=[x]"], "is what language-align is trained on"),
         (["stage2.data.codeswitch.lexicons=[x]"], "stage2.data.codeswitch: code-switched text is what language-align"),
     ],
 )

@@ -12,6 +12,7 @@ import yaml
 from swept import ARMS, launcher, record, write_sweep
 
 from lingualift_ds.cli.main import main
+from lingualift_ds.sweep.record import claim
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,22 @@ def test_the_report_is_the_last_job_and_its_failure_is_one(tmp_path, calls, capf
     assert "1 of 3 jobs failed" in out and "out/logs/report.log: error: " in out
 
 
+def test_a_cell_that_failed_does_not_keep_the_report_from_being_drawn(tmp_path, calls, capfd, monkeypatch):
+    path = write_sweep(tmp_path, figures={"f": {"kind": "bars"}})
+    monkeypatch.setenv("FAILS", "frozen/seed0")
+    assert sweep(path) == 1
+    assert (tmp_path / "out/logs/report.log").is_file()
+    assert "report: started" in capfd.readouterr().err
+
+
+def test_a_second_sweep_in_the_same_folder_is_refused_while_the_first_is_at_work(tmp_path, calls, capfd):
+    path = write_sweep(tmp_path)
+    with claim(tmp_path / "out"):
+        assert sweep(path) == 2
+    assert "out: another sweep is at work here; wait for it" in capfd.readouterr().err and called(calls) == []
+    assert sweep(path) == 0
+
+
 def test_changed_settings_are_refused_before_anything_starts(tmp_path, calls, capfd):
     assert sweep(write_sweep(tmp_path)) == 0
     called(calls)
@@ -115,6 +132,12 @@ def test_changed_settings_are_refused_before_anything_starts(tmp_path, calls, ca
     evaluate = {"tasks": ["jsonl"], "data": str(tmp_path / "questions"), "limit": 5}
     assert sweep(write_sweep(tmp_path, evaluate=evaluate)) == 2
     assert "was evaluated with evaluate.limit null, and is to be with 5" in capfd.readouterr().err
+    evaluate = {"tasks": ["jsonl"], "data": str(tmp_path / "questions"), "languages": ["sw"]}
+    assert sweep(write_sweep(tmp_path, evaluate=evaluate)) == 2
+    assert "evaluate.languages: was [] for what is answered already, is [sw]; restore it" in capfd.readouterr().err
+    kept = {name: arm for name, arm in ARMS.items() if name != "lift"}
+    assert sweep(write_sweep(tmp_path, arms=kept)) == 2
+    assert "set output to another folder, or keep the arm whose stage it went on from" in capfd.readouterr().err
     # What does not change what is learned may differ, and new arms may come.
     arms = {"new": {"stages": [2], "set": {"stage2.start_from": "scratch", "stage2.train": ["alignment"]}}} | ARMS
     assert sweep(write_sweep(tmp_path, arms=arms, set={"stage2.checkpoint.every": 7})) == 0

@@ -138,6 +138,11 @@ def test_an_arm_with_a_recipe_of_its_own_has_its_own_settings_alone(tmp_path):
     assert not any("steps" in word for word in script(plan, "other/seed0 stage 2"))
 
 
+def test_settings_that_are_the_sweeps_own_are_refused_in_any_form(tmp_path):
+    said = problems(write_sweep(tmp_path, arms={"a": {"set": {"run": {"monitors": ["csv"]}}}}))
+    assert "arms.a.set: run: is the sweep's own to set" in said
+
+
 def test_a_missing_file_is_told_once_with_its_arms_and_matters_only_to_arms_that_run(tmp_path):
     path = write_sweep(tmp_path)
     (tmp_path / "data.jsonl").unlink()
