@@ -4,9 +4,10 @@ The data room leaves a gap in the LLM's input as long as the alignment kind's so
 it. The data room marks positions that predict nothing; the model room leaves them out of the loss.
 """
 
+import re
 from dataclasses import dataclass
 
-from lingualift_ds.config.schema import AlignmentConfig
+from lingualift_ds.config.schema import GROUPS, AlignmentConfig
 
 IGNORE = -100
 """The target of a position that predicts nothing; torch's default `ignore_index`."""
@@ -37,3 +38,10 @@ def prompt_layout(alignment: AlignmentConfig) -> PromptLayout:
 def usual_prompt(bridged: bool) -> tuple[str, ...]:
     """What the LLM reads between BOS and target where nothing is said, for a model with an encoder or without."""
     return ("soft_prompt", "instruction") if bridged else ("text", "instruction")
+
+
+def group_meant(entry: str) -> str | None:
+    """The freezing group that an entry of `train` is of: itself, or what an expression such as llm.model.* begins with,
+    its dots escaped or not; None for one that begins with none."""
+    found = re.match(rf"({'|'.join(GROUPS)})(\\?\.|$)", entry)
+    return found and found[1]

@@ -168,10 +168,10 @@ def _on_bases(folder: Path, described: dict, dtype: torch.dtype | None, moved: d
                 f"{names[role]}: is {config.hidden_size} wide, but what {folder} holds was trained for "
                 f"{described[role]['name']}, {described[role]['width']} wide"
             )
-        commit = getattr(config, "_commit_hash", None)
-        if dist.read_place().is_main and fingerprint(names[role], commit) != described[role]["fingerprint"]:
-            raise ModelError(f"{names[role]}: its weights are not those that {folder} was trained with")
     tokenizers = _tokenizers(folder, described, names, configs)
+    for role, config in configs.items() if dist.read_place().is_main else ():  # one rank reads them through
+        if fingerprint(names[role], getattr(config, "_commit_hash", None)) != described[role]["fingerprint"]:
+            raise ModelError(f"{names[role]}: its weights are not those that {folder} was trained with")
     state = {name: tensor for shard in read_tensors(folder) for name, tensor in shard.items()}
     if not state:
         raise CheckpointError(f"{folder}: holds no weights beside its config.json")

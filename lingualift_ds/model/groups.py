@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lingualift_ds.config.layout import group_meant
 from lingualift_ds.config.schema import GROUPS
 from lingualift_ds.errors import ConfigError
 from lingualift_ds.model.adapters import is_adapter_weight
@@ -70,9 +71,9 @@ def freeze_all_but(model: nn.Module, trained: Iterable[str]) -> None:
         if entry in GROUPS and entry not in present:
             raise ConfigError(f"train: {entry} is not part of this model; it has {', '.join(sorted(present))}")
         if not any(_matches(entry, name, adapted) for name in names):
-            own = next((name for name in names if group_of(name) == entry.split(".")[0]), names[0])
+            own = next((name for name in names if group_of(name) == group_meant(entry)), names[0])
             raise ConfigError(f"train: {entry!r} matches no parameter; their names are such as {own}")
-        elsewhere = [n for n in names if group_of(n) != entry.split(".")[0] and _matches(entry, n, adapted)]
+        elsewhere = [n for n in names if group_of(n) != group_meant(entry) and _matches(entry, n, adapted)]
         if elsewhere:
             raise ConfigError(f"train: {entry!r} matches {elsewhere[0]} too; write an expression for each group")
     for name, parameter in named_parameters(model):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lingualift_ds.config.check import check_config
-from lingualift_ds.config.layout import TEXT_ALONE, usual_prompt
+from lingualift_ds.config.layout import TEXT_ALONE, group_meant, usual_prompt
 from lingualift_ds.config.schema import GROUPS, AdapterConfig, Config, StageConfig
 from lingualift_ds.data.codeswitch import STAGE1_INSTRUCTION
 from lingualift_ds.data.records import MATH_INSTRUCTION
@@ -72,7 +72,7 @@ class Stage:
     @property
     def groups(self) -> tuple[str, ...]:
         """Freezing groups that have something trained."""
-        return tuple(group for group in GROUPS if any(e.split(".")[0] == group for e in self.trains))
+        return tuple(group for group in GROUPS if any(group_meant(entry) == group for entry in self.trains))
 
     @property
     def leaves(self) -> Literal["trained", "model"]:
@@ -136,7 +136,7 @@ def _of_encoder_alone(config: Config, number: int) -> bool:
     train = config.stage(number).train
     if train is None:
         return config.kind(number) == "language-align"
-    return not any(entry.split(".")[0] == "llm" for entry in train)
+    return not any(group_meant(entry) == "llm" for entry in train)
 
 
 def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> list[str]:
@@ -176,16 +176,15 @@ def _train_problems(stage: Stage, settings: StageConfig, bridged: bool, kind: st
         return [f"train: empty, nothing would be trained; choose from {', '.join(GROUPS)}"]
     problems = []
     for entry in stage.trains:
-        group, dot, _ = entry.partition(".")
-        if group not in GROUPS:
+        if group_meant(entry) is None:
             problems.append(f"train: {entry!r}: begins with no group; allowed: {', '.join(GROUPS)}, or GROUP.PATTERN")
-        elif dot and not _compiles(entry):
+        elif not _compiles(entry):
             problems.append(f"train: {entry!r}: is no regular expression")
     if not bridged and set(stage.groups) - {"llm"}:
         problems.append(f"train: {', '.join(stage.trains)}, but model.encoder is null: only llm can be trained")
     if not bridged and kind == "language-align" and settings.train is None:
         problems.append("kind: language-align trains the alignment layer, but model.encoder is null: there is none")
-    own = [entry for entry in stage.trains if entry.startswith("llm.")]
+    own = [entry for entry in stage.trains if group_meant(entry) == "llm" != entry]
     if stage.adapter and own:
         problems.append(f"train: {', '.join(own)}: beside an adapter the LLM's own weights stay frozen; name llm alone")
     elif stage.adapter and "llm" not in stage.trains:

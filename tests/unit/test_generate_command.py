@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer
 
 from lingualift_ds.checkpoint.artefact import Contents, stream_artefact
+from lingualift_ds.checkpoint.manifest import fingerprint
 from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.cli import generate
 from lingualift_ds.cli import main as cli
@@ -182,7 +183,7 @@ def test_stage_1s_layer_restores_english_between_base_models(bases, tmp_path, ca
             role: {
                 "name": str(folder),
                 "width": 32,
-                "fingerprint": "",
+                "fingerprint": fingerprint(str(folder), None),
                 "tokenizer": tokenizer_digest(AutoTokenizer.from_pretrained(folder)),
             }
             for role, folder in bases.items()

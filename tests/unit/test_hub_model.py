@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from lingualift_ds import LinguaLiftForCausalLM, hub
 from lingualift_ds.checkpoint.artefact import Contents, stream_artefact
-from lingualift_ds.checkpoint.manifest import NAME
+from lingualift_ds.checkpoint.manifest import NAME, fingerprint
 from lingualift_ds.checkpoint.tensors import TensorSpec
 from lingualift_ds.config.layout import IGNORE
 from lingualift_ds.data.cache import tokenizer_digest
@@ -286,7 +286,9 @@ def test_stage_1s_layer_goes_between_base_models_wherever_they_are(bases, tmp_pa
     names = {"encoder": bases("mt5"), "llm": bases("llama")}
     described = json.loads(json.dumps(model.config.to_dict()))
     digests = {role: tokenizer_digest(AutoTokenizer.from_pretrained(folder)) for role, folder in names.items()}
-    parts = {role: {"name": "/gone", "width": 32, "fingerprint": "", "tokenizer": digests[role]} for role in names}
+    parts = {role: {"name": "/gone", "width": 32, "tokenizer": digests[role]} for role in names}
+    for role, folder in names.items():
+        parts[role]["fingerprint"] = fingerprint(str(folder), None)
     kept = {name: described[name] for name in ("model_type", "alignment", "instruction")}
     contents = Contents("alignment", {**kept, **parts, "whitespace_rows": {}}, {}, {"step": 1})
     own = {f"alignment.{name}": tensor for name, tensor in model.alignment.state_dict().items()}

@@ -81,6 +81,8 @@ def test_text_alone_goes_on_from_what_an_earlier_stage_trained_of_it(recipe, set
         (["stage2.train=[alignment,llm]", "stage2.adapter={rank: 4}"], "trained"),
         (["stage2.train=[encoder,alignment]"], "model"),
         (["stage2.train=['llm.model.layers.0.*']"], "model"),
+        (["stage2.train=['llm\\.model\\.norm\\.weight']"], "model"),
+        (["stage2.train=['alignment.end']"], "trained"),
     ],
 )
 def test_what_is_trained_beside_layer_and_adapter_makes_the_artefact_a_whole_model(recipe, settings, leaves):
