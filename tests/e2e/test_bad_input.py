@@ -139,7 +139,6 @@ TABLE = {
         r"manifest\.json: is damaged: it lists no files",
     ),
     "training nothing": (NOTHING, ["stage1.train=[]"], "stage1.train: empty, nothing would be trained"),
-    "training what stage 1 cannot keep": (NOTHING, ["stage1.train=[encoder,alignment]"], "the rest would be lost"),
     "negative seed": (NOTHING, ["run.seed=-1"], "run.seed: -1, must be at least 0"),
     "not a number": (NOTHING, ["stage1.optimizer.clip=.nan"], "stage1.optimizer.clip: nan, must be at least 0"),
     "negative group lr": (
@@ -170,10 +169,18 @@ TABLE = {
     "stage 1 changed under a finished stage 2": (
         pretend_stage2,
         ["--stage", "2", "run.output={w}/done"],
-        "is complete, but was trained on another alignment layer",
+        "is complete, but was trained from another artefact than .*stage1/artefact holds now",
     ),
-    "no such group": (NOTHING, ["stage1.train=[adapter]"], "'adapter' is not one of encoder, alignment, llm"),
-    "stage 1 without encoder": (NOTHING, ["model.encoder=null"], "stage 1 trains the alignment layer, which needs"),
+    "no such group": (
+        NOTHING,
+        ["stage1.train=[adapter]"],
+        "stage1.train: 'adapter': begins with no group; allowed: encoder",
+    ),
+    "stage 1 without encoder": (
+        NOTHING,
+        ["model.encoder=null"],
+        "language-align trains the alignment layer, but model.encoder",
+    ),
     "flash-attn is not there": (
         NOTHING,
         ["model.attention.llm=flash_attention_2"],

@@ -123,6 +123,9 @@ def test_recipes_pass_check_without_a_network(path, stage, tmp_path, monkeypatch
         for name in (*settings.data.train, *settings.data.heldout):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text('{"text": "a", "target": "b"}\n')
+        for name in settings.data.codeswitch.lexicons:
+            Path(name).mkdir(parents=True, exist_ok=True)
+            (Path(name) / "en-sw.txt").write_text("apple tufaha\n")
     made = [f"model.{part}={name}" for part, name in (("encoder", "google/mt5-large"), ("llm", "Qwen/Qwen2.5-7B"))
             if getattr(config.model, part) not in (None, *PUBLISHED)]  # fmt: skip
     arguments = ["--config", str(path), "--stage", str(stage), "--world-size", "8", "--gpu-memory", "80"]

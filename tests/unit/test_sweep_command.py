@@ -208,7 +208,7 @@ def test_a_real_sweep_of_tiny_models(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     logs = "".join(log.read_text() for log in sorted(tmp_path.glob("out/lift/seed0/logs/*.log")))
     assert done.returncode == 0, done.stdout + done.stderr + logs[-3000:]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lift", "sweep.json"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["lift", "sweep.json"]
     assert yaml.safe_load((tmp_path / "out/lift/seed0/stage2/config.yaml").read_text())["run"]["seed"] == 0
     assert (tmp_path / "out/lift/seed0/evaluation/jsonl/sw.jsonl").is_file()
     assert main(["sweep", str(path)]) == 0
