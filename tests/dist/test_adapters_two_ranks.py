@@ -13,10 +13,7 @@ HOW = {
     # name: (ranks, DeepSpeed's JSON, further settings); the first is what the others are held against.
     "one-0": (1, "zero0", ""),
     "one-3": (1, "zero3", ""),
-    "two-0": (2, "zero0", ""),
     "two-2": (2, "zero2", ""),
-    "two-3": (2, "zero3", ""),
-    "pieces": (2, "pieces", ""),
     "pieces-recomputed": (2, "pieces", "model.activation_checkpointing=all"),
 }
 
