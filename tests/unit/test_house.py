@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -109,3 +110,10 @@ def test_command_line_starts_without_torch():
     code = "import sys, lingualift_ds.cli.main, lingualift_ds.cli.train; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"
+
+
+def test_no_folder_of_tests_is_left_out(request):
+    left_out = request.config.getini("norecursedirs")
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders >= {"dist", "e2e", "gpu", "launch", "slurm", "unit"}
+    assert not [name for name in folders if any(fnmatch(name, pattern) for pattern in left_out)]
