@@ -1,10 +1,13 @@
 """Results folders as `lingualift-ds evaluate` writes them, made up: any languages, any shares of right answers."""
 
+import argparse
 import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lingualift_ds.cli import report
+from lingualift_ds.cli.errors import run_command
 from lingualift_ds.data.languages import writes_spaces
 from lingualift_ds.evaluate.harness.scores import summarise
 
@@ -109,3 +112,13 @@ def write_rows(path: Path, rows: Sequence[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def run_report(capsys, *argv) -> tuple[int, str, str]:
+    """Run `lingualift-ds report`; its exit code, output and log."""
+    parser = argparse.ArgumentParser()
+    report.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["report", *map(str, argv)])
+    code = run_command(lambda: arguments.run(arguments))
+    said = capsys.readouterr()
+    return code, said.out, said.err

@@ -8,6 +8,8 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from lingualift_ds.data.records import Record
+
 TEXTS = [
     "Ann has 3 apples and buys 4 more. How many apples does she have?",
     "Ana ana tufaha 3 na ananunua 4 zaidi. Je, ana tufaha ngapi?",
@@ -15,6 +17,13 @@ TEXTS = [
     "apples: 3 + 4 = 7. The answer is 7",
     "Solve the following math problem: Translate the following code-switched Swahili sentence to pure English:",
 ]
+
+RECORDS = [
+    Record("a", "Ann has 3 apples.", "Solve:", "apples: 3. The answer is 3", "en"),
+    Record("b", "Ana ana tufaha 3 na ananunua 4 zaidi. Je, ana tufaha ngapi?", "Solve the problem:", "7", "sw"),
+    Record("c", "4", "Translate to English please, all of it:", "four more apples are bought", "sw"),
+]
+"""A short, a long and a very short text."""
 
 
 def llm_tokenizer(bos: bool = True) -> PreTrainedTokenizerFast:

@@ -45,3 +45,9 @@ def group_meant(entry: str) -> str | None:
     its dots escaped or not; None for one that begins with none."""
     found = re.match(rf"({'|'.join(GROUPS)})(\\?\.|$)", entry)
     return found and found[1]
+
+
+def stage_number(name: str) -> int | None:
+    """The number of a stage by what recipes and run folders call it, such as stage2; None for another name."""
+    found = re.fullmatch("stage([1-9][0-9]?)", name)
+    return int(found[1]) if found else None

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import re
 import types
 import typing
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any, Literal, Union
 
 import yaml
 
+from lingualift_ds.config.layout import stage_number
 from lingualift_ds.config.schema import Config, StageConfig
 from lingualift_ds.errors import ConfigError
 
 Settings = typing.TypeVar("Settings")
-_STAGE = re.compile("stage[1-9][0-9]?")
-"""A recipe's keys of stages."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -55,16 +53,16 @@ def load_config(path: Path | str, overrides: typing.Sequence[str] = ()) -> Confi
     """
     values = _read_yaml(Path(path))
     problems: list[str] = []
-    stated = {key for key in values if _STAGE.fullmatch(str(key))} | {"stage1", "stage2"}
+    stated = {key for key in values if stage_number(str(key))} | {"stage1", "stage2"}
     for override in overrides:
         key = override.partition(".")[0]
-        if _STAGE.fullmatch(key) and key not in stated:
+        if stage_number(key) and key not in stated:
             problems.append(f"override {override!r}: the recipe has no {key}; it has {', '.join(sorted(stated))}")
         _apply_override(values, override, problems)
-    stages = {key: values.pop(key) for key in list(values) if _STAGE.fullmatch(str(key))}
+    stages = {key: values.pop(key) for key in list(values) if stage_number(str(key))}
     config = _build(Config, values, "", problems, also=("stage1", "stage2"))
     numbered = {
-        int(key.removeprefix("stage")): _build(StageConfig, {} if value is None else value, f"{key}.", problems)
+        stage_number(key): _build(StageConfig, {} if value is None else value, f"{key}.", problems)
         for key, value in stages.items()
     }
     if problems:

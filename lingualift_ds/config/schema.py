@@ -9,8 +9,6 @@ from typing import Literal
 
 GROUPS = ("encoder", "alignment", "llm")
 """The freezing groups: every parameter of the bridged model belongs to exactly one."""
-PARTS = ("soft_prompt", "instruction", "text")
-"""What an LLM's prompt is made of: the alignment layer's rows, the instruction's and the text's own embeddings."""
 
 
 @dataclass(frozen=True)

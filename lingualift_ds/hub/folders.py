@@ -3,6 +3,7 @@ adapters on their base models."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from lingualift_ds import dist
 from lingualift_ds.checkpoint.manifest import NAME, fingerprint, read_manifest, verify
 from lingualift_ds.checkpoint.tensors import read_tensors
+from lingualift_ds.config.layout import stage_number
 from lingualift_ds.data.cache import tokenizer_digest
 from lingualift_ds.errors import CheckpointError, ConfigError, ModelError
 from lingualift_ds.hub.configuration import LinguaLiftConfig, special_ids
@@ -60,9 +62,9 @@ def find_folder(folder: Path | str) -> Path:
     """The folder of a model itself, given it, its stage's or its run's, where the last stage that left something is
     meant. Raises CheckpointError where there is none."""
     folder = Path(folder)
-    stages = {p.parent.name.removeprefix("stage"): p for p in folder.glob("stage*/artefact")}
-    last = sorted((n for n in stages if n.isdecimal()), key=int)[-1:]
-    for inner in (folder / "artefact", *(stages[number] for number in last)):
+    left = [path for path in folder.glob("stage*/artefact") if stage_number(path.parent.name)]
+    last = sorted(left, key=lambda path: stage_number(path.parent.name))[-1:]
+    for inner in (folder / "artefact", *last):
         if inner.is_dir():
             return inner
     if not folder.is_dir():
@@ -151,8 +153,13 @@ def read_adapter(folder: Path) -> dict[str, Tensor]:
     """The weights of an adapter that a folder holds, by their names in the LLM."""
     found = {}
     for shard in read_tensors(folder, "llm."):
-        found |= {name.removeprefix("llm."): t for name, t in shard.items() if is_adapter_weight(name)}
+        found |= adapter_weights(shard)
     return found
+
+
+def adapter_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of an adapter among a bridged model's tensors, by their names in the LLM."""
+    return {name.removeprefix("llm."): t for name, t in tensors.items() if is_adapter_weight(name)}
 
 
 def _on_bases(folder: Path, described: dict, dtype: torch.dtype | None, moved: dict[str, str]) -> LinguaLiftForCausalLM:
@@ -181,7 +188,7 @@ def _on_bases(folder: Path, described: dict, dtype: torch.dtype | None, moved: d
     model = assembled(config, load_llm(names["llm"], precision, configs["llm"]), encoder)
     if config.adapter_config is not None:
         add_adapter(model.llm, config.adapter_config)
-        load_adapter(model.llm, read_adapter(folder), str(folder))
+        load_adapter(model.llm, adapter_weights(state), str(folder))
     if encoder is not None:
         own = {n.removeprefix("alignment."): t for n, t in state.items() if n.startswith("alignment.")}
         model.alignment = model.alignment.to_empty(device="cpu").to(DTYPES[precision])

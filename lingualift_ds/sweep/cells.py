@@ -1,6 +1,5 @@
 """A cell: an arm at a seed, with its whole config. All cells are checked before anything starts."""
 
-import re
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from lingualift_ds.config.layout import stage_number
 from lingualift_ds.config.load import load_config
 from lingualift_ds.config.schema import Config
 from lingualift_ds.errors import ConfigError
@@ -16,7 +16,6 @@ from lingualift_ds.sweep.arms import Arm, Sweep, setting_text
 from lingualift_ds.sweep.schema import MINIATURE
 from lingualift_ds.train.stages import Stage, check_stage, stage_of
 
-_STAGE = re.compile(r"stage(\d+)(\.|$)")
 _SHOWN = 3
 """Arms that are named where several have the same problem."""
 
@@ -102,21 +101,20 @@ def _cell(sweep: Sweep, arm: Arm, seed: int, unbuilt: Path | None, files: bool) 
     if arm.recipe == MINIATURE:
         recipe = sweep.miniature(seed) / "recipe.yaml"
     readable = unbuilt if unbuilt and arm.recipe == MINIATURE else recipe
-    of_no_stage = {key: value for key, value in common.items() if _stage_number(key) is None}
+    of_no_stage = {key: value for key, value in common.items() if _stage_of_key(key) is None}
     stated = sorted(load_config(readable, overrides(of_no_stage | own)).stages) or [1, 2]
     numbers = sorted(set(arm.stages or stated))
     absent = [str(number) for number in numbers if number not in stated]
     if absent:
         raise ConfigError(f"stages: {', '.join(absent)}, but {readable} states {', '.join(map(str, stated))}")
-    settings = {key: value for key, value in common.items() if _stage_number(key) in (None, *numbers)} | own
+    settings = {key: value for key, value in common.items() if _stage_of_key(key) in (None, *numbers)} | own
     config = load_config(readable, overrides(settings | {"run.seed": seed}))
     stages = _checked(config, numbers, sweep.miniature(seed) if unbuilt else None, files and unbuilt is None)
     return Cell(arm, seed, f"{arm.key}/seed{seed}", recipe, settings, stages, config)
 
 
-def _stage_number(key: str) -> int | None:
-    found = _STAGE.match(key)
-    return int(found[1]) if found else None
+def _stage_of_key(key: str) -> int | None:
+    return stage_number(key.partition(".")[0])
 
 
 def _checked(config: Config, numbers: list[int], unbuilt: Path | None, files: bool) -> tuple[Stage, ...]:

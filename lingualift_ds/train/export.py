@@ -20,6 +20,7 @@ from lingualift_ds.checkpoint.manifest import verify
 from lingualift_ds.checkpoint.store import checkpoints, find_checkpoint
 from lingualift_ds.checkpoint.tensors import TensorSpec, read_tensors
 from lingualift_ds.checkpoint.weights import WeightFiles
+from lingualift_ds.config.layout import stage_number
 from lingualift_ds.config.load import load_config
 from lingualift_ds.config.schema import Config
 from lingualift_ds.data.codeswitch.curriculum import parse_language
@@ -114,9 +115,9 @@ def find_stage_folder(run: Path, stage: str | None) -> tuple[StageFolder, Stage]
     if not run.is_dir():
         raise CheckpointError(f"{run}: no such folder; name a run's, such as runs/NAME, or a stage's in it")
     run = run.absolute()
-    own = stage_number(run)
+    own = _number_of(run)
     whole = run.parent if own else run
-    folders = {own: StageFolder(run)} if own else {n: StageFolder(p) for p in whole.iterdir() if (n := stage_number(p))}
+    folders = {own: StageFolder(run)} if own else {n: StageFolder(p) for p in whole.iterdir() if (n := _number_of(p))}
     configs = {number: load_config(folder.config) for number, folder in folders.items()}
     if stage is not None and configs:
         wanted = find_stage(configs[max(configs)], stage).number
@@ -130,11 +131,9 @@ def find_stage_folder(run: Path, stage: str | None) -> tuple[StageFolder, Stage]
     raise CheckpointError(f"{run}: nothing to export: no complete stage and no checkpoint in {looked}")
 
 
-def stage_number(folder: Path) -> int | None:
+def _number_of(folder: Path) -> int | None:
     """The number of a stage whose folder it is; None for another folder."""
-    number = folder.name.removeprefix("stage")
-    ours = folder.name != number and number.isdecimal() and (folder / "config.yaml").is_file()
-    return int(number) if ours else None
+    return stage_number(folder.name) if (folder / "config.yaml").is_file() else None
 
 
 def check_results(results: Sequence[Path], *models: str) -> None:
@@ -151,8 +150,8 @@ def check_results(results: Sequence[Path], *models: str) -> None:
 
 def texts_beside(described: dict[str, Any], folder: StageFolder, card: Card) -> dict[str, str]:
     """What an exported folder holds for its readers: the model card, and for a whole model how it generates."""
-    numbers = sorted(filter(None, map(stage_number, folder.path.parent.iterdir())))
-    last = stage_number(folder.path)
+    numbers = sorted(filter(None, map(_number_of, folder.path.parent.iterdir())))
+    last = _number_of(folder.path)
     configs = {n: load_config(folder.path.parent / f"stage{n}/config.yaml") for n in numbers if n <= last}
     trained = {number: _trained(stage_of(config, number)) for number, config in configs.items()}
     name = folder.path.parent.name

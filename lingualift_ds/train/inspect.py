@@ -20,12 +20,12 @@ from lingualift_ds.checkpoint.inspect import (
 )
 from lingualift_ds.checkpoint.listing import Leftover, Listing, list_checkpoints
 from lingualift_ds.checkpoint.manifest import NAME
+from lingualift_ds.config.layout import stage_number
 from lingualift_ds.config.load import load_config
 from lingualift_ds.errors import CheckpointError, ConfigError
 from lingualift_ds.train.folder import StageFolder
 from lingualift_ds.train.stages import stage_of
 
-_STAGE = re.compile("stage([1-9][0-9]?)")
 _TAIL_BYTES = 1 << 20
 """End of metrics.jsonl that is read for its last line."""
 
@@ -142,15 +142,14 @@ def _kind_of_manifest(path: Path, names: list[str]) -> str:
 
 
 def _is_stage_name(name: str) -> bool:
-    return _STAGE.fullmatch(name) is not None
+    return stage_number(name) is not None
 
 
 def _stage_name(folder: StageFolder, own_name: str) -> str | None:
     """What the stage's config calls it; None where that does not tell."""
-    found = _STAGE.fullmatch(own_name)
-    if found is None:
+    number = stage_number(own_name)
+    if number is None:
         return None
-    number = int(found[1])
     try:
         return stage_of(load_config(folder.config), number).name
     except ConfigError:

@@ -29,11 +29,6 @@ from lingualift_ds.model.whitespace import add_whitespace_tokens
 ENCODERS = ("mt5", "umt5", "xlm-roberta", "bert", "nllb")
 LLMS = ("llama", "mistral", "qwen2", "gemma2", "gpt2")
 KINDS = ("linear", "ffn", "latent")
-RECORDS = [
-    Record("a", "Ann has 3 apples.", "Solve:", "apples: 3. The answer is 3", "en"),
-    Record("b", "Ana ana tufaha 3 na ananunua 4 zaidi. Je, ana tufaha ngapi?", "Solve the problem:", "7", "sw"),
-    Record("c", "4", "Translate to English please, all of it:", "four more apples are bought", "sw"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +77,7 @@ def plain(folders):
 
     def loss_and_gradients(encoder, llm, kind="ffn"):
         model, tokenizer, _ = make(folders, encoder, llm, kind, packed=False)
-        samples = list(tokenizer.samples(RECORDS, {}))
+        samples = list(tokenizer.samples(tiny.RECORDS, {}))
         total = sum(plain_loss(model.eval(), s, tokenizer) for s in samples)
         total.backward()
         return total.detach(), gradients(model)
@@ -137,7 +132,7 @@ def check_equal(model, batch, expected, expected_gradients) -> None:
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_packed_equals_apart_in_loss_and_every_gradient(folders, plain, encoder, llm):
     model, tokenizer, layout = make(folders, encoder, llm)
-    samples = list(tokenizer.samples(RECORDS, {}))
+    samples = list(tokenizer.samples(tiny.RECORDS, {}))
     expected, expected_gradients = plain(encoder, llm)
     assert {n.split(".")[0] for n in expected_gradients} == {"encoder", "alignment", "llm"}
     # eval mode: dropout off; gradients still flow into all three parts.
@@ -149,7 +144,7 @@ def test_packed_equals_apart_in_loss_and_every_gradient(folders, plain, encoder,
 @pytest.mark.parametrize(("encoder", "llm"), [("mt5", "llama"), ("xlm-roberta", "gpt2"), ("nllb", "gemma2")])
 def test_every_alignment_kind_and_padded_rows_equal_apart(folders, plain, encoder, llm, kind, packed):
     model, tokenizer, layout = make(folders, encoder, llm, kind, packed, blocks=2)
-    samples = list(tokenizer.samples(RECORDS, {}))
+    samples = list(tokenizer.samples(tiny.RECORDS, {}))
     check_equal(model.eval(), collate(samples, layout), *plain(encoder, llm, kind))
 
 
@@ -159,7 +154,7 @@ def test_loss_in_chunks_equals_loss_at_once(folders, plain, monkeypatch, llm):
     monkeypatch.setattr(loss, "CHUNK_LOGITS", 3 * model.llm.config.vocab_size)
     calls = []
     monkeypatch.setattr(loss.functional, "linear", lambda *a, f=functional.linear: calls.append(len(a[0])) or f(*a))
-    samples = list(tokenizer.samples(RECORDS, {}))
+    samples = list(tokenizer.samples(tiny.RECORDS, {}))
     batch = collate(samples, layout)
     check_equal(model.eval(), batch, *plain("mt5", llm))
     targets = len(batch["targets"])
@@ -170,7 +165,7 @@ def test_loss_in_chunks_equals_loss_at_once(folders, plain, monkeypatch, llm):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_sample_is_read_the_same_to_the_last_bit_whatever_its_neighbours_say(folders, encoder, llm):
     model, tokenizer, layout = make(folders, encoder, llm)
-    first, second, third = tokenizer.samples(RECORDS, {})
+    first, second, third = tokenizer.samples(tiny.RECORDS, {})
     rng = np.random.default_rng(0)
     other = replace(
         second,
@@ -192,7 +187,7 @@ def test_a_sample_is_read_the_same_to_the_last_bit_whatever_its_neighbours_say(f
 
 def test_text_only_model_equals_plain_computation(folders, plain):
     model, tokenizer, layout = make(folders, None, "llama")
-    samples = list(tokenizer.samples(RECORDS, {}))
+    samples = list(tokenizer.samples(tiny.RECORDS, {}))
     check_equal(model.eval(), collate(samples, layout), *plain(None, "llama"))
 
 
@@ -222,14 +217,14 @@ def test_logits_are_made_at_targets_only(folders, llm):
     rows = []
     head = model.llm.get_output_embeddings()
     head.register_forward_pre_hook(lambda module, inputs: rows.append(inputs[0].numel() // inputs[0].shape[-1]))
-    samples = list(tokenizer.samples(RECORDS, {}))
+    samples = list(tokenizer.samples(tiny.RECORDS, {}))
     model(**collate(samples, layout))
     assert rows == [sum(len(s.target_ids) for s in samples)]
 
 
 def test_layout_is_bos_begin_text_end_instruction_target(folders):
     _, tokenizer, layout = make(folders, "mt5", "llama")
-    (sample,) = tokenizer.samples(RECORDS[:1], {})
+    (sample,) = tokenizer.samples(tiny.RECORDS[:1], {})
     batch = collate([sample], layout)
     llm, rows = tokenizer.llm, len(sample.encoder_ids) + 2
     ids = batch["llm"]["ids"][0].tolist()
@@ -243,7 +238,7 @@ def test_layout_is_bos_begin_text_end_instruction_target(folders):
 
 def test_weightless_batch_costs_nothing_and_calls_everything(folders):
     model, tokenizer, layout = make(folders, "mt5", "llama")
-    samples = list(tokenizer.samples(RECORDS, {}))
+    samples = list(tokenizer.samples(tiny.RECORDS, {}))
     loss = model(**collate(samples, layout, weightless=True))
     loss.backward()
     assert loss.item() == 0.0
@@ -279,7 +274,7 @@ def test_activation_checkpointing_gives_the_same_gradients_through_a_frozen_llm(
             assert llms.checkpoint_activations(model.llm, 1) == 1
         freeze_all_but(model, ("alignment",))
         model.train()
-        samples = list(tokenizer.samples(RECORDS, {}))
+        samples = list(tokenizer.samples(tiny.RECORDS, {}))
         calls = []
         mlp = model.llm.get_decoder().layers[0].mlp if llm == "llama" else model.llm.transformer.h[0].mlp
         mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))

@@ -17,7 +17,6 @@ from lingualift_ds.config.layout import IGNORE, prompt_layout
 from lingualift_ds.config.schema import AlignmentConfig, ModelConfig, PackingConfig
 from lingualift_ds.config.shapes import alignment_tensors, encoder_shape, llm_shape
 from lingualift_ds.data.collate import BatchLayout, collate
-from lingualift_ds.data.records import Record
 from lingualift_ds.data.tokenize import SampleTokenizer
 from lingualift_ds.evaluate.geometry.spaces import Layers, fresh_layer, read_spaces
 from lingualift_ds.model.alignment import AlignmentLayer
@@ -29,11 +28,6 @@ from lingualift_ds.model.llms import load_llm
 
 ENCODERS = ("mt5", "umt5", "xlm-roberta", "bert", "nllb")
 KINDS = ("linear", "ffn", "latent")
-RECORDS = [
-    Record("a", "Ann has 3 apples.", "Solve:", "apples: 3. The answer is 3", "en"),
-    Record("b", "Ana ana tufaha 3 na ananunua 4 zaidi. Je, ana tufaha ngapi?", "Solve the problem:", "7", "sw"),
-    Record("c", "4", "Translate to English please, all of it:", "four more apples are bought", "sw"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +60,9 @@ def batch_for(folders, encoder: str, model: BridgedModel, packed: bool, blocks: 
     prompt = model.alignment.layout
     layout = BatchLayout.of(*tokenizers, prompt)
     layout = replace(layout, pack_llm=packed, pack_encoder=packed, encoder_blocks=blocks)
-    return collate(list(SampleTokenizer(tokenizers[0], 200, tokenizers[1], 64, prompt).samples(RECORDS, {})), layout)
+    return collate(
+        list(SampleTokenizer(tokenizers[0], 200, tokenizers[1], 64, prompt).samples(tiny.RECORDS, {})), layout
+    )
 
 
 def all_on_last(layer: AlignmentLayer) -> None:
@@ -207,7 +203,7 @@ def test_both_stages_train_hand_over_and_load_again(run):
 @torch.no_grad()
 def test_the_model_for_users_is_the_one_that_was_trained(run, tmp_path):
     model = hub.load_model(run)
-    texts, targets = [r.text for r in RECORDS], [r.target for r in RECORDS]
+    texts, targets = [r.text for r in tiny.RECORDS], [r.target for r in tiny.RECORDS]
     inputs = model.processor(texts, "Say it:", targets)
     samples = model.processor.samples(texts, "Say it:", targets)
     tokenizer = model.processor.tokenizer

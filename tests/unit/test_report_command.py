@@ -1,15 +1,12 @@
 """`lingualift-ds report`: the table, the files, what got worse at the top of each, and one clear line a fault."""
 
-import argparse
 import csv
 import json
 import sys
 
 import pytest
-from results_folders import make_results, write_rows
+from results_folders import make_results, run_report, write_rows
 
-from lingualift_ds.cli import report
-from lingualift_ds.cli.errors import run_command
 from lingualift_ds.evaluate.harness.scores import summarise
 
 BASE = {"sw": 0.2, "te": 0.5, "en": 0.9, "de": 0.8}
@@ -28,16 +25,7 @@ def folders(tmp_path):
 @pytest.fixture
 def run(capsys):
     """Runs the command; gives its exit code, output and log."""
-
-    def call(*argv):
-        parser = argparse.ArgumentParser()
-        report.add_parser(parser.add_subparsers())
-        arguments = parser.parse_args(["report", *map(str, argv)])
-        code = run_command(lambda: arguments.run(arguments))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+    return lambda *argv: run_report(capsys, *argv)
 
 
 def rows_of(path) -> list[dict]:

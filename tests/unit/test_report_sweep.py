@@ -1,17 +1,13 @@
 """`lingualift-ds report` on a sweep's folder: the table, the files, what got worse, what is missing, clear faults."""
 
-import argparse
 import csv
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from results_folders import make_results
+from results_folders import make_results, run_report
 from sweep_folders import make_sweep
-
-from lingualift_ds.cli import report
-from lingualift_ds.cli.errors import run_command
 
 BASE = {"sw": 0.1, "te": 0.2, "en": 0.9, "de": 0.8}
 OURS = {"sw": 0.6, "te": 0.7, "en": 0.7, "de": 0.79}
@@ -25,16 +21,7 @@ FIGURES = {
 @pytest.fixture
 def run(capsys):
     """Runs the command; gives its exit code, output and log."""
-
-    def call(*argv):
-        parser = argparse.ArgumentParser()
-        report.add_parser(parser.add_subparsers())
-        arguments = parser.parse_args(["report", *map(str, argv)])
-        code = run_command(lambda: arguments.run(arguments))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+    return lambda *argv: run_report(capsys, *argv)
 
 
 @pytest.fixture
