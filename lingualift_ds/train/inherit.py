@@ -85,7 +85,10 @@ def read_handover(config: Config, stage: Stage, ours: dict[str, Any]) -> Handove
             f"{folder}: holds no alignment layer, and {stage.folder} does not train one: it would stay random; add "
             f"alignment to {stage.folder}.train"
         )
-    logger.info("taken over from %s: %s", folder, _told(found, manifest, config))
+    if not found.parts and found.alignment is None and found.adapter is None:
+        logger.warning("start_from: %s is not used: it holds nothing that this model has", folder)
+    else:
+        logger.info("taken over from %s: %s", folder, _told(found, manifest, config))
     return found
 
 
@@ -135,4 +138,4 @@ def _told(found: Handover, manifest: dict[str, Any], config: Config) -> str:
     if found.adapter is not None:
         parts.append(f"the adapter ({found.adapter.kind}, rank {found.adapter.rank})")
     trained = "{stage}, {step} steps, {samples} samples".format_map(manifest)
-    return f"{', '.join(parts) or 'nothing'}, of {trained}, SHA-256 {found.id[:12]}"
+    return f"{', '.join(parts)}, of {trained}, SHA-256 {found.id[:12]}"

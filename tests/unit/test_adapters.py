@@ -1,6 +1,7 @@
 """LoRA and DoRA: small checkpoints, the same answers merged and unmerged, and what goes on from what."""
 
 import json
+import logging
 import shutil
 import sys
 from dataclasses import replace
@@ -176,6 +177,16 @@ def test_a_stage_goes_on_with_the_adapter_that_it_states_alike(runs):
         config = load_config(runs / "recipe-zero3.yaml", ["stage3.train=[llm]", *overrides])
         with pytest.raises(CheckpointError, match=f"{said}.* export {runs}/dora/stage2 --output DIR"):
             read_handover(config, stage_of(config, 3), artefact_config(config, read_sources(config.model)))
+
+
+def test_an_artefact_that_holds_nothing_of_the_model_is_said_to_be_unused(runs, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("lingualift_ds"), "propagate", True)
+    layer = runs / "layer/stage1/artefact"
+    config = load_config(runs / "recipe-zero3.yaml", ["model.encoder=null", f"stage2.start_from={layer}"])
+    with caplog.at_level("WARNING", "lingualift_ds"):
+        found = read_handover(config, stage_of(config, 2), artefact_config(config, read_sources(config.model)))
+    assert found.alignment is None and not found.parts
+    assert f"start_from: {layer} is not used: it holds nothing that this model has" in caplog.text
 
 
 def test_what_a_stage_goes_on_from_may_be_the_merged_model(runs, tmp_path):
