@@ -16,8 +16,6 @@ from lingualift_ds.log import get_logger
 
 _MOST = 8
 """Results side by side: as many as there are colours and markers that all eyes tell apart."""
-_SWEEP = "sweep.json"
-"""What the folder of a sweep holds."""
 _EPILOG = (
     "Several results are held against the first one; what got worse stands first. Written are report.html (one page, "
     "opens anywhere), report.md, results.csv, means.csv, deltas.csv, accuracy.png and fertility.png. The "
@@ -51,10 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     from lingualift_ds.evaluate.report.comparison import compare
     from lingualift_ds.evaluate.report.files import check_output, write_report
     from lingualift_ds.evaluate.report.results import check_comparable, read_results
+    from lingualift_ds.evaluate.report.sweep.reading import FILE as SWEEP
     from lingualift_ds.evaluate.report.table import to_terminal
 
-    if any((folder / _SWEEP).is_file() for folder in arguments.folders):
-        return _run_sweep(arguments)
+    sweep = next((folder for folder in arguments.folders if (folder / SWEEP).is_file()), None)
+    if sweep is not None:
+        return _run_sweep(sweep, arguments)
     names = _names(arguments.names, arguments.folders)
     output = arguments.output or arguments.folders[0]
     check_output(output)
@@ -71,21 +71,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run_sweep(arguments: argparse.Namespace) -> int:
+def _run_sweep(folder: Path, arguments: argparse.Namespace) -> int:
     """The report on a sweep's folder. Raises ConfigError and DataError."""
     from lingualift_ds.cli.preview import uses_colour
     from lingualift_ds.evaluate.report.sweep.comparison import compare_sweep
     from lingualift_ds.evaluate.report.sweep.files import write_sweep
-    from lingualift_ds.evaluate.report.sweep.reading import read_sweep
+    from lingualift_ds.evaluate.report.sweep.reading import FILE, read_sweep
     from lingualift_ds.evaluate.report.sweep.table import to_terminal
 
-    folder = next(folder for folder in arguments.folders if (folder / _SWEEP).is_file())
     if len(arguments.folders) > 1:
         raise ConfigError(
             f"{folder} is the folder of a sweep: it is reported alone; {len(arguments.folders)} DIR given"
         )
     if arguments.names is not None:
-        raise ConfigError(f"--names: {folder} is the folder of a sweep, whose arms have names in {_SWEEP}")
+        raise ConfigError(f"--names: {folder} is the folder of a sweep, whose arms have names in {FILE}")
     command = ["lingualift-ds", "report", str(folder)]
     command += ["--output", str(arguments.output)] if arguments.output else []
     sweep = read_sweep(folder)

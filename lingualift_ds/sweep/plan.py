@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from lingualift_ds.config.load import load_config, to_dict
 from lingualift_ds.errors import CheckpointError, ConfigError
+from lingualift_ds.evaluate.report.results import FILE as RESULTS
 from lingualift_ds.sweep.arms import Sweep, setting_text
 from lingualift_ds.sweep.cells import Cell, overrides
 from lingualift_ds.sweep.schema import EvaluateConfig
@@ -229,7 +230,7 @@ def _evaluation(sweep: Sweep, cell: Cell, run: Run) -> Job:
     told += ["--batch-size", str(asked.batch_size), "--max-new-tokens", str(asked.max_new_tokens)]
     log = sweep.output / cell.folder / "logs/evaluation.log"
     return Job(
-        evaluation(cell), "evaluation", (_launch("evaluate.py"), *told), log, output / "results.json",
+        evaluation(cell), "evaluation", (_launch("evaluate.py"), *told), log, output / RESULTS,
         (_stage_name(run),), asked,
     )  # fmt: skip
 

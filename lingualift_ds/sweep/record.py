@@ -8,17 +8,15 @@ from typing import IO, Any
 from lingualift_ds.config.load import to_dict
 from lingualift_ds.data.atomic import write_aside
 from lingualift_ds.errors import DataError
+from lingualift_ds.evaluate.report.sweep.reading import FILE, FORMAT
 from lingualift_ds.sweep.arms import Arm
 from lingualift_ds.sweep.plan import Plan
-
-NAME = "sweep.json"
-FORMAT = 1
 
 
 def owned_folders(output: Path) -> set[str]:
     """Folders of runs and evaluations of an earlier start; none where there was none, or its record is damaged."""
     try:
-        arms = json.loads((output / NAME).read_text(encoding="utf-8"))["arms"]
+        arms = json.loads((output / FILE).read_text(encoding="utf-8"))["arms"]
         cells = [cell for arm in arms.values() for cell in arm["cells"].values()]
         return {folder for cell in cells for folder in (*cell["runs"].values(), cell["results"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -28,7 +26,7 @@ def owned_folders(output: Path) -> set[str]:
 def asked_before(output: Path) -> dict[str, Any]:
     """What an earlier start evaluated; empty where there was none."""
     try:
-        return dict(json.loads((output / NAME).read_text(encoding="utf-8"))["evaluate"])
+        return dict(json.loads((output / FILE).read_text(encoding="utf-8"))["evaluate"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -76,7 +74,7 @@ def write_record(plan: Plan) -> None:
             for key, figure in sweep.config.figures.items()
         },
     }
-    write_aside(sweep.output / NAME, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    write_aside(sweep.output / FILE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def _arm(plan: Plan, arm: Arm) -> dict[str, Any]:

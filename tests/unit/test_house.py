@@ -22,7 +22,7 @@ ALLOWED = {
     "train": {"dist", "config", "data", "model", "engine", "checkpoint", "hub"},
     "evaluate": {"dist", "config", "data", "model", "engine", "checkpoint", "hub"},
     "miniature": {"dist", "config", "data", "model", "engine", "checkpoint"},
-    "sweep": {"config", "data", "miniature", "train"},
+    "sweep": {"config", "data", "evaluate", "miniature", "train"},
     "cli": {"dist", "config", "data", "model", "checkpoint", "hub", "train", "evaluate", "miniature", "sweep"},
     "log": set(),
     "errors": set(),
