@@ -12,7 +12,7 @@ from lingualift_ds.config.schema import GROUPS, AlignmentConfig
 IGNORE = -100
 """The target of a position that predicts nothing; torch's default `ignore_index`."""
 TEXT_ALONE = "{text}"
-"""What an encoder reads where nothing else is said: a template of the text."""
+"""What is read of a text where nothing else is said: a template of it."""
 
 
 @dataclass(frozen=True)

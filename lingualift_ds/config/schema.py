@@ -313,6 +313,9 @@ class StageConfig:
     instruction; for a model without an encoder text, instruction."""
     encoder_input: str = "{text}"
     """What the encoder reads: a text with {text}, and {instruction} where it is to read that too."""
+    llm_input: str = "{text}"
+    """What the LLM reads as the prompt's part `text`: the template that it was tuned with, around {text}; it may have
+    {instruction} too."""
     start_from: str = "auto"
     """Which artefact it goes on from: what that holds (alignment layer, adapter, LLM, encoder) is taken from there.
     auto: stage 1 starts fresh, stage N takes OUTPUT/stage{N-1}/artefact; scratch: fresh; or an artefact's path."""

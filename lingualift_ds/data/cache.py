@@ -209,6 +209,7 @@ def _describe(rows: RowSet, tokenizer: SampleTokenizer, contents: list[Content])
         "whitespace_rows": {str(i): row for i, row in tokenizer.row_of.items()},
         "prompt": tokenizer.parts,
         "encoder_input": tokenizer.encoder_input,
+        "llm_input": tokenizer.llm_input,
         "versions": {name: version(name) for name in ("transformers", "tokenizers", *rows.libraries)},
         "code": hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest(),
     }

@@ -8,7 +8,7 @@ be used is dropped and counted.
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -48,8 +48,8 @@ class SampleTokenizer:
     """Both tokenizers, the lengths they must keep to, in tokens, and what is read where.
 
     `row_of` maps white-space token ids of the encoder's tokenizer to the embedding rows they borrow. `prompt` are the
-    parts that the LLM reads between BOS and target, in order; empty: the usual ones. `encoder_input` is a template of
-    what the encoder reads, with {text} and maybe {instruction}.
+    parts that the LLM reads between BOS and target, in order; empty: the usual ones. `encoder_input` and `llm_input`
+    are templates of what the encoder reads, and of what the LLM reads as `text`: {text}, and maybe {instruction}.
     """
 
     llm: PreTrainedTokenizerBase
@@ -60,6 +60,7 @@ class SampleTokenizer:
     row_of: dict[int, int] = field(default_factory=dict)
     prompt: tuple[str, ...] = ()
     encoder_input: str = TEXT_ALONE
+    llm_input: str = TEXT_ALONE
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ class SampleTokenizer:
             return
         nothing: list[list[int]] = [[]] * len(records)
         encoder = nothing if self.encoder is None else self._encoder_ids(records)
-        texts = self._plain([r.text for r in records]) if "text" in self.parts else nothing
+        texts = self._text_ids(records) if "text" in self.parts else nothing
         distinct = list(dict.fromkeys(r.instruction for r in records))  # most often there is one
         of_instruction = dict(zip(distinct, self._plain(distinct))) if "instruction" in self.parts else {}
         instructions = [of_instruction.get(r.instruction, []) for r in records]
@@ -118,23 +119,29 @@ class SampleTokenizer:
     ) -> tuple[list[int], list[int]] | None:
         """What the encoder and the LLM read of the text, cut where it must be; None where too little would be left."""
         latent = self.layout is not None and self.layout.latents is not None
-        least = 0 if latent else min(_LEAST_TEXT, len(encoder))
-        least_text = min(_LEAST_TEXT, len(text))
-        if room < least + least_text:
-            return None
         most, most_text = min(self.encoder_max_tokens, len(encoder)), len(text)
         rows = 0 if latent else most
         if rows + len(text) > room:  # each is cut by the same share, so that both end at about the same word
-            most_text = min(max(room * len(text) // (rows + len(text)), least_text), room - least)
-            most = most if latent else room - most_text
-        if len(encoder) > most:
-            encoder = self._cut(record, most)
-            if encoder is None:
+            around = self._around(record) if text else 0
+            least = 0 if latent else min(_LEAST_TEXT, len(encoder))
+            least_text = min(around + _LEAST_TEXT, len(text))
+            if room < least + least_text:
                 return None
+            share = (room - around) * (len(text) - around) // (rows + len(text) - around)
+            most_text = min(max(around + share, least_text), room - least)
+            most = most if latent else room - most_text
+        cut_encoder, cut_text = len(encoder) > most, len(text) > most_text
+        if cut_encoder:
+            encoder = self._cut_encoder_ids(record, most)
+        if cut_text:
+            text = text[:most_text] if self.llm_input == TEXT_ALONE else _cut(record, most_text, self._text_ids)
+        if encoder is None or text is None:
+            return None
+        if cut_encoder:
             dropped["shortened, text longer than encoder_max_tokens or llm_max_tokens leave"] += 1
-        elif len(text) > most_text:
+        elif cut_text:
             dropped["shortened, text longer than llm_max_tokens leaves"] += 1
-        return encoder, text[:most_text]
+        return encoder, text
 
     def _sample(self, record: Record, encoder: list[int], ids: dict[str, list[int]], target: list[int]) -> Sample:
         prompt, soft_at = self._bos, None
@@ -149,29 +156,44 @@ class SampleTokenizer:
         return Sample(record.id, record.language, *arrays, soft_rows, soft_at)
 
     def _encoder_ids(self, records: list[Record]) -> list[list[int]]:
-        ids = self.encoder([self._encoder_text(r) for r in records], add_special_tokens=True)["input_ids"]
+        ids = self.encoder([_filled(self.encoder_input, r) for r in records], add_special_tokens=True)["input_ids"]
         return [self._rows(i) for i in ids] if self.row_of else ids
 
-    def _encoder_text(self, record: Record) -> str:
-        return re.sub("{(text|instruction)}", lambda found: getattr(record, found[1]), self.encoder_input)
+    def _text_ids(self, records: list[Record]) -> list[list[int]]:
+        """What the LLM reads as `text`: template and text in one, because an LLM was tuned on them so."""
+        return self._plain([_filled(self.llm_input, r) for r in records])
 
-    def _cut(self, record: Record, most: int) -> list[int] | None:
+    def _around(self, record: Record) -> int:
+        """Tokens of the LLM that the template takes beside the text."""
+        return 0 if self.llm_input == TEXT_ALONE else len(self._text_ids([replace(record, text="")])[0])
+
+    def _cut_encoder_ids(self, record: Record, most: int) -> list[int] | None:
         """What the encoder reads, cut to `most` ids at the end of the text, with the special tokens the encoder expects
         around it; None where too little of the text would be left beside an instruction."""
         if self.encoder_input == TEXT_ALONE:
             return self._rows(self.encoder(record.text, truncation=True, max_length=most)["input_ids"])
-
-        def of(characters: int) -> list[int]:
-            return self._encoder_ids([replace(record, text=record.text[:characters])])[0]
-
-        kept = bisect_right(range(len(record.text)), most, key=lambda characters: len(of(characters))) - 1
-        return None if kept < 0 or len(of(kept)) - len(of(0)) < _LEAST_TEXT else of(kept)
+        return _cut(record, most, self._encoder_ids)
 
     def _rows(self, ids: list[int]) -> list[int]:
         return [self.row_of.get(i, i) for i in ids]
 
     def _plain(self, texts: list[str]) -> list[list[int]]:
         return self.llm(texts, add_special_tokens=False)["input_ids"]
+
+
+def _filled(template: str, record: Record) -> str:
+    return re.sub("{(text|instruction)}", lambda found: getattr(record, found[1]), template)
+
+
+def _cut(record: Record, most: int, read: Callable[[list[Record]], list[list[int]]]) -> list[int] | None:
+    """What `read` makes of a record, its text cut at the end until that is at most `most` ids long; None where too
+    little of the text would be left beside its template."""
+
+    def of(characters: int) -> list[int]:
+        return read([replace(record, text=record.text[:characters])])[0]
+
+    kept = bisect_right(range(len(record.text)), most, key=lambda characters: len(of(characters))) - 1
+    return None if kept < 0 or len(of(kept)) - len(of(0)) < _LEAST_TEXT else of(kept)
 
 
 def pad_id(llm: PreTrainedTokenizerBase) -> int:

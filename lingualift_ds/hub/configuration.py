@@ -24,7 +24,7 @@ class LinguaLiftConfig(PreTrainedConfig):
         instruction: what the LLM is told where nothing else is said.
         prompt: what the LLM reads between BOS and answer, in order: soft_prompt, instruction, text. Folders of before
             it was stated have the usual one, see `usual_prompt`.
-        encoder_input: template of what the encoder reads.
+        encoder_input, llm_input: templates of what the encoder reads, and of what the LLM reads of the text itself.
         llm_max_tokens, encoder_max_tokens: longest inputs that the model was trained on.
         whitespace_rows: token id of the encoder's tokenizer -> embedding row it borrows.
     """
@@ -42,6 +42,7 @@ class LinguaLiftConfig(PreTrainedConfig):
         instruction: str = "",
         prompt: Sequence[str] | None = None,
         encoder_input: str = TEXT_ALONE,
+        llm_input: str = TEXT_ALONE,
         llm_max_tokens: int = 1280,
         encoder_max_tokens: int = 1024,
         whitespace_rows: dict[str, int] | None = None,
@@ -54,7 +55,7 @@ class LinguaLiftConfig(PreTrainedConfig):
         self.adapter = adapter
         self.instruction = instruction
         self.prompt = list(prompt or usual_prompt(self.encoder is not None))
-        self.encoder_input = encoder_input
+        self.encoder_input, self.llm_input = encoder_input, llm_input
         self.llm_max_tokens, self.encoder_max_tokens = llm_max_tokens, encoder_max_tokens
         self.whitespace_rows = {int(token): row for token, row in (whitespace_rows or {}).items()}
         super().__init__(**{"dtype": _PRECISIONS[precision], **others})

@@ -44,6 +44,7 @@ class LinguaLiftProcessor:
             row_of=config.whitespace_rows,
             prompt=tuple(config.prompt),
             encoder_input=config.encoder_input,
+            llm_input=config.llm_input,
         )
 
     @classmethod

@@ -97,6 +97,7 @@ def sample_tokenizer(sources: Sources, model: ModelConfig, stage: Stage) -> Samp
         row_of=sources.whitespace_rows,
         prompt=stage.prompt,
         encoder_input=stage.encoder_input,
+        llm_input=stage.llm_input,
     )
 
 

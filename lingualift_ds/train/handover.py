@@ -40,7 +40,8 @@ def prompt_config(stage: Stage, sources: build.Sources) -> dict[str, Any]:
         "instruction": stage.instruction,
         "prompt": list(stage.prompt),
         "encoder_input": stage.encoder_input,
-        "prompt_template": bos + "".join(f"{{{part}}}" for part in stage.prompt),
+        "llm_input": stage.llm_input,
+        "prompt_template": bos + "".join(stage.llm_input if p == "text" else f"{{{p}}}" for p in stage.prompt),
     }
 
 

@@ -51,6 +51,8 @@ class Stage:
     """What the LLM reads between BOS and target, in order."""
     encoder_input: str
     """Template of what the encoder reads."""
+    llm_input: str
+    """Template of what the LLM reads of the text itself."""
     instruction: str
     """Instruction for rows that carry none."""
     start: int | str | None
@@ -93,6 +95,7 @@ def stage_of(config: Config, number: int) -> Stage:
         adapter=settings.adapter,
         prompt=usual_prompt(bridged) if settings.prompt is None else settings.prompt,
         encoder_input=settings.encoder_input,
+        llm_input=settings.llm_input,
         instruction=settings.data.instruction or kind.instruction,
         start=_start(config, number),
     )
@@ -153,9 +156,14 @@ def _problems(stage: Stage, settings: StageConfig, bridged: bool, kind: str) -> 
         problems.append("data.codeswitch: code-switched text is what language-align is trained on; set kind to that")
     if not bridged and stage.encoder_input != TEXT_ALONE:
         problems.append("encoder_input: stated, but model.encoder is null: nothing reads it")
-    unknown = set(re.findall(r"{(\w*)}", stage.encoder_input)) - {"text", "instruction"}
-    if unknown or "{text}" not in stage.encoder_input:
-        problems.append(f"encoder_input: {stage.encoder_input!r}: needs {{text}}, and may have {{instruction}} alone")
+    if "text" not in stage.prompt and stage.llm_input != TEXT_ALONE:
+        problems.append("llm_input: stated, but prompt has no text: nothing reads it; add text to prompt")
+    if "instruction" in stage.prompt and "{instruction}" in stage.llm_input:
+        problems.append("prompt: has instruction, and llm_input has {instruction}: the LLM would read it twice")
+    for key, template in (("encoder_input", stage.encoder_input), ("llm_input", stage.llm_input)):
+        unknown = set(re.findall(r"{(\w*)}", template)) - {"text", "instruction"}
+        if unknown or template.count("{text}") != 1:
+            problems.append(f"{key}: {template!r}: needs {{text}} once, and may have {{instruction}} alone")
     for group in settings.optimizer.groups:
         if group in GROUPS and group not in stage.groups:
             problems.append(

@@ -26,12 +26,12 @@ QUESTION = "Ana ana tufaha 3 na ananunua 4 zaidi. Je, ana tufaha ngapi?"
 def in_miniature(path: Path, folder: Path) -> list[str]:
     """Overrides of a recipe."""
     config, data = load_config(path), [str(folder / "sw.jsonl"), str(folder / "en.jsonl")]
-    settings = {"model.llm": folder / "llm", "model.llm_max_tokens": 240, "model.precision": "fp32"}
+    settings = {"model.llm": folder / "llm", "model.llm_max_tokens": 400, "model.precision": "fp32"}
     settings |= {"run.output": folder / path.stem, "run.cache": folder / "prepared"}
     if config.model.encoder is not None:
-        settings |= {"model.encoder": folder / "encoder", "model.encoder_max_tokens": 64}
+        settings |= {"model.encoder": folder / "encoder", "model.encoder_max_tokens": 256}
     for number, stated in config.stages.items():
-        stage = {"data.train": data, "data.heldout": data[:1], "batch": {"samples": 4, "micro_tokens": 480}}
+        stage = {"data.train": data, "data.heldout": data[:1], "batch": {"samples": 4, "micro_tokens": 800}}
         if stated.data.codeswitch.lexicons:
             stage |= {"data.train": data[1:], "data.heldout": [], "data.english_field": "text", "epochs": 2}
             stage["data.codeswitch.lexicons"] = [str(folder / "en-sw.txt")]
@@ -43,7 +43,7 @@ def in_miniature(path: Path, folder: Path) -> list[str]:
 def folder(tmp_path_factory) -> Path:
     """All stages of all recipes, trained in one process: starting one takes longer than they do."""
     folder = tmp_path_factory.mktemp("recipes")
-    tiny.save_llm(folder / "llm")
+    tiny.save_llm(folder / "llm", max_position_embeddings=512)
     tiny.save_encoder(folder / "encoder")
     (folder / "en-sw.txt").write_text("apples tufaha\nhas ana\nmore zaidi\nmany ngapi\n")
     for language in ("sw", "en"):
@@ -90,3 +90,4 @@ def test_what_a_recipe_leaves_answers_a_question(path, folder):
     assert 0 <= answer.tokens <= 4 and 0 <= english.tokens <= 4
     assert (model.encoder is None) == (config.model.encoder is None)
     assert (tuple(model.config.prompt), model.config.encoder_input) == (last.prompt, last.encoder_input)
+    assert model.config.llm_input == last.llm_input

@@ -148,14 +148,27 @@ def test_the_encoder_reads_what_its_template_says_and_no_more(bases):
     assert torch.allclose(embeds, by_hand(model, question, (SOFT, TEXT), read), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["ffn", None])
+@torch.no_grad()
+def test_the_llm_reads_the_text_in_the_template_that_it_was_tuned_with(bases, kind):
+    template = "### Instruction:\n{instruction} {text}\n\n### Response: "
+    order = (SOFT, TEXT) if kind else (TEXT,)
+    model = make(bases, order, kind, llm_input=template)
+    question = "What is {instruction} or {text}"
+    filled = f"### Instruction:\n{INSTRUCTION} {question}\n\n### Response: "
+    embeds, _ = model.prompt_embeddings(**model.processor([question]))
+    assert torch.allclose(embeds, by_hand(model, filled, order, question), atol=1e-5)
+
+
 def test_a_saved_model_keeps_its_prompt_and_an_older_one_has_the_usual(bases, tmp_path):
-    model = make(bases, (TEXT, SOFT), encoder_input="{instruction} {text}")
+    model = make(bases, (TEXT, SOFT), encoder_input="{instruction} {text}", llm_input="Q: {text} A:")
     model.save_pretrained(tmp_path)
     again = hub.load_model(tmp_path)
     assert again.answer(QUESTIONS, max_new_tokens=4) == model.answer(QUESTIONS, max_new_tokens=4)
     path = tmp_path / "config.json"
     older = json.loads(path.read_text())
     assert older.pop("prompt") == [TEXT, SOFT] and older.pop("encoder_input") == "{instruction} {text}"
+    assert older.pop("llm_input") == "Q: {text} A:"
     path.write_text(json.dumps(older))
     assert hub.load_model(tmp_path).config.prompt == [SOFT, TOLD]
     assert make(bases, None, None).config.prompt == [TEXT, TOLD]
@@ -201,6 +214,27 @@ def test_an_instruction_behind_the_text_is_never_cut_and_a_text_without_room_is_
     assert counts == {"dropped, no room for the text beside instruction and target": 1}
 
 
+@pytest.mark.parametrize("encoder", ["ffn", "latent", None])
+def test_of_a_template_around_a_long_text_the_text_alone_is_cut(encoder):
+    order = (SOFT, TEXT) if encoder else (TEXT,)
+    tok = tokenizer(order, encoder, llm_max=90, encoder_max=1000, llm_input="Question: {text} Answer:")
+    for text in (LONG, LONG[:40]):
+        counts = Counter()
+        (sample,) = tok.samples([Record("a", text, "", "7", "en")], counts)
+        told = tok.llm.decode(sample.prompt_ids[1:])
+        assert told.startswith("Question: apples and") and told.endswith(" Answer:")
+        assert text.startswith(told.removeprefix("Question: ").removesuffix(" Answer:"))
+        assert sum(counts.values()) == (text == LONG) and 80 * (text == LONG) < sample.llm_length <= 90
+    around = len(tok.llm("Question:  Answer:", add_special_tokens=False)["input_ids"])
+    # BOS, what the LLM reads of the text, target with EOS; the soft prompt of eight tokens or five latents.
+    least = 1 + around + 8 + 2 + {"ffn": 2 + 8, "latent": 5 + 1, None: 0}[encoder]
+    for most, kept in ((least - 1, 0), (least, 1)):
+        counts = Counter()
+        found = list(replace(tok, llm_max_tokens=most).samples([Record("a", LONG, "", "7", "en")], counts))
+        assert len(found) == kept
+        assert counts["dropped, no room for the text beside instruction and target"] == 1 - kept
+
+
 def test_where_the_soft_prompt_lies_is_stored_and_tells_sets_apart(tmp_path):
     path, seen = str(tiny.write_rows(tmp_path / "rows.jsonl", 12)), set()
     rows = Rows((path,), "auto", "Solve:")
@@ -211,6 +245,7 @@ def test_where_the_soft_prompt_lies_is_stored_and_tells_sets_apart(tmp_path):
         {"prompt": (SOFT, TEXT)},
         {"prompt": (TEXT, SOFT)},
         {"prompt": (TEXT, SOFT), "encoder_input": "{text} {instruction}"},
+        {"prompt": (TEXT, SOFT), "llm_input": "Question: {text}"},
     ):
         tok = replace(base, **changes)
         expected = list(tok.samples(read_records(path, "auto", "Solve:"), Counter()))
@@ -218,7 +253,7 @@ def test_where_the_soft_prompt_lies_is_stored_and_tells_sets_apart(tmp_path):
         assert found.built and [s.soft_at for s in found] == [s.soft_at for s in expected]
         assert found.digest == SampleList(expected).digest
         seen.add(found.digest)
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert not prepared_samples(rows, replace(base, prompt=(SOFT, TOLD)), tmp_path / "cache").built, "the usual one"
     probe = Probe(expected[:2], BatchLayout(0, True))
     (tmp_path / "probe.json").write_bytes(probe.to_bytes())
@@ -231,12 +266,16 @@ def test_what_a_stage_states_is_what_its_artefact_reads(tmp_path, number, encode
     path = tiny.write_recipe(tmp_path / "tiny", **({} if encoder else {"encoder": None}))
     prompt, template = ("[text, soft_prompt]", "{instruction} {text}") if encoder else ("[instruction, text]", "{text}")
     stated = [f"stage{number}.prompt={prompt}", f'stage{number}.encoder_input="{template}"']
+    stated.append(f'stage{number}.llm_input="Q: {{text}} A:"')
     config = load_config(path, stated)
     stage, sources = stage_of(config, number), build.read_sources(config.model)
     told = described(config, stage, sources, None)
     order = prompt.strip("[]").split(", ")
     assert told["prompt"] == order and told["encoder_input"] == template
-    assert told["prompt_template"] == "{bos}" + "".join(f"{{{part}}}" for part in order)
+    assert told["prompt_template"] == "{bos}" + {
+        "[text, soft_prompt]": "Q: {text} A:{soft_prompt}",
+        "[instruction, text]": "{instruction}Q: {text} A:",
+    }[prompt]
     trained, _ = build.read_samples(config, stage, sources)
     loaded = hub.LinguaLiftConfig(**{**told, "llm": sources.llm_config, "encoder": sources.encoder_config})
     processor = hub.LinguaLiftProcessor(sources.llm_tokenizer, sources.encoder_tokenizer, loaded)

@@ -133,7 +133,7 @@ def test_a_run_of_before_a_setting_existed_goes_on_with_its_default(tmp_path):
     folder = stage_folder(config, stage)
     (folder.checkpoints / "step-000001").mkdir(parents=True)
     before = yaml.safe_load(dump_config(config))
-    for key in ("kind", "name", "adapter", "prompt", "encoder_input"):
+    for key in ("kind", "name", "adapter", "prompt", "encoder_input", "llm_input"):
         del before["stage1"][key]
     folder.config.write_text(yaml.safe_dump(before))
     assert decide(folder, config, stage, "auto") == "resume"

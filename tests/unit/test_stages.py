@@ -102,6 +102,12 @@ def test_what_is_trained_beside_layer_and_adapter_makes_the_artefact_a_whole_mod
         (["stage2.prompt=[text,soft_prompt,text]"], "names a part twice"),
         (["stage2.prompt=[soft]"], "'soft' is not one of soft_prompt, instruction, text"),
         (["stage2.encoder_input='{question}'"], "stage2.encoder_input: '{question}': needs {text}"),
+        (["stage2.llm_input='Q: {text}'"], "stage2.llm_input: stated, but prompt has no text: nothing reads it"),
+        (
+            ["model.encoder=null", "stage2.llm_input='{instruction} {text}'"],
+            "stage2.prompt: has instruction, and llm_input has {instruction}",
+        ),
+        (["model.encoder=null", "stage2.llm_input='{text} {text}'"], "stage2.llm_input: '{text} {text}': needs {text}"),
         (
             ["stage2.train=[alignment]", "stage2.adapter={kind: dora}"],
             "stage2.adapter: stated, but train does not",
