@@ -43,7 +43,7 @@ setup(
         "eval": ["lm-eval>=0.4.13", "accelerate>=1.2"],
         "lora": ["peft>=0.18"],
         "plots": ["matplotlib>=3.9"],
-        "dev": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.8"],
+        "dev": ["pytest>=8.0", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.8"],
     },
     entry_points={
         "console_scripts": ["lingualift-ds=lingualift_ds.cli.main:main"],

@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 settings.load_profile("suite")
 
+WATCHED = {"test_two_nodes", "test_faults", "test_kill_and_resume", "test_signals", "test_watchdog", "test_pulse"}
 SHARED_DATA = Path(__file__).parents[2] / "shared/data"
 
 
@@ -44,3 +45,18 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU; none is here"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files that launch ranks and watch what signals and limits do to them run in one process of pytest-xdist, one
+    after another; every other file runs by itself, in whichever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "watched" if Path(path).stem in WATCHED else path
+
+    config.option.loadscopereorder = False  # what takes longest is collected first
+    return Scheduling(config, log)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-_PORT = 29_600 + os.getpid() % 300
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+"""Number of this process among those that run the tests: each has ports of its own."""
+_PORT = 29_600 + 200 * WORKER + os.getpid() % 100
 
 
 def command(ranks: int, launcher: str, script: Path | str, *arguments: str) -> list[str]:

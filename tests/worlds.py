@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from launching import WORKER
+
 from lingualift_ds import dist
 from lingualift_ds.cli.errors import end_process, leave_at_once_when_told, run_command
 from lingualift_ds.cli.peers import Peers
 
 LONG = 60.0
 """Seconds that nobody in these tests should wait."""
-_ports = itertools.count(30_500 + os.getpid() % 1000)
+_ports = itertools.count(30_500 + 1000 * WORKER + os.getpid() % 900)
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["lingualift_ds.dist", "lingualift_ds.cli.peers"])  # each process starts at once
 

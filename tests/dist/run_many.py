@@ -3,6 +3,7 @@
 torchrun ... tests/dist/run_many.py JOBS.json, a list of {config, stage, overrides} and, where it is not "never", resume.
 """
 
+import gc
 import json
 import sys
 
@@ -12,6 +13,7 @@ from lingualift_ds.train.run import run_stage
 from lingualift_ds.train.stages import find_stage
 
 if __name__ == "__main__":
+    gc.freeze()  # DeepSpeed collects garbage for every engine, through all that was imported
     for job in json.load(open(sys.argv[1])):
         print("job", job, flush=True)
         config = load_config(job["config"], job["overrides"])
