@@ -126,7 +126,8 @@ class Quickstart:
 
     def _training(self, stage: int, arm: str) -> list[str]:
         config = ["--stage", str(stage), "--config", str(self.recipe), f"run.output={self.output / arm}"]
-        config += [f"stage{stage}.steps=2", f"stage{stage}.data.limit=500"] if self.rehearse else []
+        if self.rehearse:
+            config += [f"stage{stage}.steps=2", f"stage{stage}.data.limit=500", f"run.cache={self.output / 'prepared'}"]
         return [str(_launch_folder() / "train.py"), *config, *(ARMS[arm] if stage == 2 else [])]
 
     def _evaluate(self) -> None:
