@@ -119,11 +119,13 @@ class SampleTokenizer:
     ) -> tuple[list[int], list[int]] | None:
         """What the encoder and the LLM read of the text, cut where it must be; None where too little would be left."""
         latent = self.layout is not None and self.layout.latents is not None
+        least = 0 if latent else min(_LEAST_TEXT, len(encoder))
+        if room < least + min(_LEAST_TEXT, len(text)):
+            return None
         most, most_text = min(self.encoder_max_tokens, len(encoder)), len(text)
         rows = 0 if latent else most
         if rows + len(text) > room:  # each is cut by the same share, so that both end at about the same word
             around = self._around(record) if text else 0
-            least = 0 if latent else min(_LEAST_TEXT, len(encoder))
             least_text = min(around + _LEAST_TEXT, len(text))
             if room < least + least_text:
                 return None
